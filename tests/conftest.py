@@ -1,0 +1,56 @@
+"""What every test may use. The fakes of one app's tests live in that app's folder."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import services
+
+# Playwright's driver runs an event loop in the test's own thread.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+def pytest_report_header() -> str:
+    return f"database: {os.environ.get('TEST_DATABASE', 'sqlite')}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("stack"):
+            # One worker takes them in turn: two whole products at once on a small
+            # machine only make each other late.
+            item.add_marker(pytest.mark.xdist_group("stack"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> services.Postgres:
+    """A PostgreSQL server; `.fresh()` gives an empty database's URL."""
+    return services.postgresql()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis server's URL, without a database number."""
+    return services.redis()
+
+
+@pytest.fixture(scope="session")
+def amqp_url() -> str:
+    return services.rabbitmq()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """A Chromium for Playwright's `executable_path`."""
+    return services.chromium()
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, tmp_path) -> Iterator[str]:
+    """A `DATABASE_URL` of the kind this run tests, for processes of their own."""
+    if os.environ.get("TEST_DATABASE") == "postgres":
+        with services.postgresql().fresh() as url:
+            yield url
+    else:
+        yield f"sqlite:///{tmp_path / 'jums.sqlite3'}"
