@@ -1,0 +1,172 @@
+"""Official Accounts and what opens them: channels, access tokens, access keys."""
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from .secrets import SecretField
+
+if TYPE_CHECKING:
+    from .wechat.client import Client
+
+
+class Channel(models.Model):
+    """One Official Account, connected by AppID and AppSecret."""
+
+    class CallbackMode(models.TextChoices):
+        PLAIN = "plain", _("Plain text")
+        COMPATIBLE = "compatible", _("Compatible")
+        SAFE = "safe", _("Safe")
+
+    name = models.CharField(_("name"), max_length=30, unique=True)
+    code = models.CharField(
+        _("code"),
+        max_length=32,
+        unique=True,
+        validators=[
+            RegexValidator(r"\A[A-Za-z0-9]+\Z", _("Letters and digits only, please."))
+        ],
+        help_text=_("Letters and digits. The key in uploads; fixed once used."),
+    )
+    appid = models.CharField(
+        "AppID",
+        max_length=32,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\Awx[0-9a-zA-Z]{16}\Z",
+                _("An AppID is wx followed by 16 letters and digits."),
+            )
+        ],
+    )
+    app_secret = SecretField("AppSecret", blank=True)
+    original_id = models.CharField(
+        _("original id"),
+        max_length=32,
+        blank=True,
+        help_text=_("gh_…, learned from the first callback when left empty."),
+    )
+    callback_mode = models.CharField(
+        _("callback mode"),
+        max_length=10,
+        choices=CallbackMode.choices,
+        default=CallbackMode.SAFE,
+    )
+    callback_token = SecretField("Token", blank=True)
+    encoding_aes_key = SecretField("EncodingAESKey", blank=True)
+    # WeChat may use either for a while after a change.
+    previous_aes_key = SecretField(blank=True, editable=False)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    connections = models.PositiveSmallIntegerField(
+        _("connections at once"),
+        default=50,
+        validators=[MinValueValidator(1), MaxValueValidator(2000)],
+        help_text=_("WeChat was seen to push back at about 400."),
+    )
+    rate_per_s = models.PositiveIntegerField(
+        _("messages a second"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Empty: as fast as WeChat answers."),
+    )
+
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False
+    )
+    # What we have seen of the account. Written by machines.
+    token_ok_at = models.DateTimeField(null=True, editable=False)
+    refused_at = models.DateTimeField(null=True, editable=False)
+    refused_errcode = models.IntegerField(null=True, editable=False)
+    refused_errmsg = models.CharField(max_length=500, blank=True, editable=False)
+    callback_verified_at = models.DateTimeField(null=True, editable=False)
+    last_push_at = models.DateTimeField(null=True, editable=False)
+    templates_refreshed_at = models.DateTimeField(null=True, editable=False)
+    checked_at = models.DateTimeField(null=True, editable=False)
+    findings = models.JSONField(default=list, editable=False)
+
+    class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
+        ordering = ("name",)
+        permissions = [
+            ("check_channel", _("Can check a channel")),
+            ("refresh_templates", _("Can refresh a channel's templates")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def status(self) -> str:
+        """One of "ready", "unverified", "unauthorized", "disabled".
+
+        unauthorized: WeChat refused the account's own credentials or our address the
+        last time we asked; unverified: we never held a token.
+        """
+        if not self.enabled:
+            return "disabled"
+        if self.refused_at:
+            return "unauthorized"
+        return "ready" if self.token_ok_at else "unverified"
+
+    @property
+    def callback_url(self) -> str:
+        """Where WeChat shall push this account's events."""
+        return f"{settings.PUBLIC_URL}/v1/wechatoa/callback/{self.code}"
+
+    @property
+    def aes_keys(self) -> list[str]:
+        """The keys a push may be encrypted with, the current one first."""
+        return [key for key in (self.encoding_aes_key, self.previous_aes_key) if key]
+
+    def client(self) -> "Client":
+        """Return the WeChat client that speaks for this account."""
+        from .tokens import source  # tokens imports this module
+        from .wechat.client import Client
+
+        return Client(settings.WECHAT_API_BASE, source(self))
+
+
+class AccessToken(models.Model):
+    """The one access token of a channel, and the lease of whoever renews it."""
+
+    channel = models.OneToOneField(Channel, models.CASCADE, related_name="access_token")
+    value = SecretField(blank=True)
+    expires_at = models.DateTimeField(null=True)
+    obtained_at = models.DateTimeField(null=True)
+    # A token is forced at most once: the generation that a forced refresh replaced.
+    generation = models.PositiveIntegerField(default=0)
+    forced_generation = models.PositiveIntegerField(null=True)
+    renewing_until = models.DateTimeField(null=True)
+    renewer = models.CharField(max_length=36, blank=True)
+
+    def __str__(self) -> str:
+        return f"access token of channel {self.channel_id}"
+
+
+class AccessKey(models.Model):
+    """A key pair for the resource API. The secret has 192 random bits: its SHA-256 is
+    as safe as a slow hash, and is checked on every call."""
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    key = models.CharField("AccessKey", max_length=24, unique=True, editable=False)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False
+    )
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("access key")
+        verbose_name_plural = _("access keys")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,45 @@
+"""WeChat templates of the channels."""
+
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from channels_wechat.models import Channel
+
+
+class Template(models.Model):
+    """A WeChat template of a channel, as of the last refresh."""
+
+    class Kind(models.TextChoices):
+        TEMPLATE = "template", _("Template message")
+
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, related_name="templates", verbose_name=_("channel")
+    )
+    kind = models.CharField(
+        _("kind"), max_length=10, choices=Kind.choices, default=Kind.TEMPLATE
+    )
+    template_id = models.CharField(_("template id"), max_length=64)
+    title = models.CharField(_("title"), max_length=200)
+    content = models.TextField(_("content"))
+    example = models.TextField(_("example"), blank=True)
+    primary_industry = models.CharField(max_length=60, blank=True)
+    deputy_industry = models.CharField(max_length=60, blank=True)
+    # [{"key": "thing1", "label": "会议主题", "type": "thing"}], in the card's order.
+    fields: Any = models.JSONField(_("fields"), default=list)
+    first_seen_at = models.DateTimeField(auto_now_add=True)
+    changed_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("template")
+        verbose_name_plural = _("templates")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel", "template_id"], name="template_once_per_channel"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.title

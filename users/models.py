@@ -1,0 +1,149 @@
+"""Recipients, their openIDs, and the uploads that bring both."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from channels_wechat.models import Channel
+
+
+class Recipient(models.Model):
+    """A person, known to the enterprise by `userid`."""
+
+    userid = models.CharField("userid", max_length=64, unique=True)
+    phone = models.CharField(_("phone"), max_length=32, blank=True)
+    email = models.CharField(_("email"), max_length=254, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = _("recipient")
+        verbose_name_plural = _("recipients")
+
+    def __str__(self) -> str:
+        return self.userid
+
+
+class RecipientTag(models.Model):
+    """One tag of one recipient."""
+
+    recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="tags")
+    name = models.CharField(_("tag"), max_length=40)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recipient", "name"], name="tag_once")
+        ]
+        indexes = [models.Index(fields=["name", "recipient"], name="tag_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class OpenID(models.Model):
+    """How a channel knows a recipient. One per channel and recipient."""
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="openids")
+    recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="openids")
+    openid = models.CharField("openID", max_length=64)
+    # None: never heard. False: unfollowed, or WeChat said so when we sent.
+    followed = models.BooleanField(_("followed"), null=True)
+    followed_at = models.DateTimeField(null=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "openID"
+        verbose_name_plural = "openID"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel", "recipient"], name="openid_once_per_channel"
+            )
+        ]
+        # Callbacks and searches come with an openid; the channel narrows it.
+        indexes = [models.Index(fields=["openid", "channel"], name="openid_lookup")]
+
+    def __str__(self) -> str:
+        return f"{self.channel_id}: …{self.openid[-4:]}"
+
+
+def upload_path(upload: "Upload", filename: str) -> str:
+    """Keep the file under a name of our own; the operator's name stays a label."""
+    import secrets
+
+    suffix = ".csv" if filename.lower().endswith(".csv") else ".xlsx"
+    return f"uploads/{secrets.token_hex(12)}{suffix}"
+
+
+class Upload(models.Model):
+    """One Excel or CSV import, with a report per row."""
+
+    class Mode(models.TextChoices):
+        SET = "set", _("Set")
+        ADD = "add", _("Add")
+        DEL = "del", _("Delete")
+
+    class Status(models.TextChoices):
+        PREVIEW = "preview", _("Preview")
+        QUEUED = "queued", _("Queued")
+        RUNNING = "running", _("Running")
+        FINISHED = "finished", _("Finished")
+        FAILED = "failed", _("Failed")
+
+    file = models.FileField(_("file"), upload_to=upload_path)
+    name = models.CharField(_("file name"), max_length=200)
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, null=True, blank=True, verbose_name=_("channel")
+    )
+    mode = models.CharField(
+        _("mode"), max_length=3, choices=Mode.choices, default=Mode.SET
+    )
+    status = models.CharField(
+        _("status"), max_length=8, choices=Status.choices, default=Status.QUEUED
+    )
+    detail = models.CharField(_("detail"), max_length=500, blank=True)
+    bytes_done = models.BigIntegerField(default=0)
+    bytes_total = models.BigIntegerField(default=0)
+    rows_total = models.PositiveIntegerField(_("rows"), default=0)
+    rows_ok = models.PositiveIntegerField(_("rows imported"), default=0)
+    rows_failed = models.PositiveIntegerField(_("rows refused"), default=0)
+    rows_warned = models.PositiveIntegerField(_("rows with a warning"), default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True
+    )
+    started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("upload")
+        verbose_name_plural = _("uploads")
+        indexes = [
+            models.Index(
+                fields=["id"],
+                condition=models.Q(status__in=["queued", "running"]),
+                name="upload_open",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UploadError(models.Model):
+    """What became of one row that was not simply imported."""
+
+    upload = models.ForeignKey(Upload, models.CASCADE, related_name="errors")
+    row = models.PositiveIntegerField(_("row"))
+    userid = models.CharField("userid", max_length=64, blank=True)
+    code = models.CharField(max_length=40)
+    params: Any = models.JSONField(default=dict)
+    is_warning = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["upload", "id"], name="upload_error_page")]
+
+    def __str__(self) -> str:
+        return f"{self.row}: {self.code}"
