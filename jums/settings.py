@@ -84,7 +84,9 @@ WECHAT_OPEN_BASE = env.str("WECHAT_OPEN_BASE", default="https://open.weixin.qq.c
 
 # -- database, cache, broker -----------------------------------------------------------
 _sqlite = f"sqlite:///{DATA_DIR / 'jums.sqlite3'}"
-DATABASES: dict[str, dict[str, Any]] = {"default": env.db("DATABASE_URL", default=_sqlite)}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.db("DATABASE_URL", default=_sqlite)
+}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE takes the write lock at BEGIN: a transaction that first reads and then
@@ -234,17 +236,15 @@ USE_TZ = True
 USE_THOUSAND_SEPARATOR = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Served from where the packages keep them: no collectstatic before the first page,
+# which takes half a minute and forgotten leaves every page broken.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 600
+# Only for `collectstatic`, when a web server in front shall serve them.
+STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 MEDIA_ROOT = DATA_DIR / "files"
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG
-        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
-}
 FILE_UPLOAD_PERMISSIONS = 0o600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024  # a paste of 100,000 ids
 

@@ -60,11 +60,6 @@ else:
     raise SystemExit("TEST_DATABASE is sqlite or postgres.")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Pages need no collectstatic; that every file they name exists is a test of its own.
-STORAGES = {
-    **STORAGES,  # noqa: F405  # from jums.settings
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}
 SECURE_PROXY_SSL_HEADER = None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
 LOGGING = {**LOGGING, "handlers": {}, "root": {"handlers": [], "level": "INFO"}}  # noqa: F405
