@@ -288,5 +288,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # "No hostname was supplied": a folder has none.
+        "kombu.connection": {"level": "ERROR"},
     },
 }
