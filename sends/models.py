@@ -167,9 +167,7 @@ class Send(models.Model):
 class AudienceRow(models.Model):
     """One line of a pasted list or an uploaded file, before it becomes a delivery."""
 
-    send = models.ForeignKey(
-        Send, models.CASCADE, related_name="rows", db_index=False
-    )
+    send = models.ForeignKey(Send, models.CASCADE, related_name="rows", db_index=False)
     row = models.PositiveIntegerField()
     userid = models.CharField(max_length=64, blank=True)
     openid = models.CharField(max_length=64, blank=True)
@@ -336,7 +334,9 @@ class InboundEvent(models.Model):
     try_at = models.DateTimeField()
     applied_at = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager["InboundEvent"]] = InboundEventQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["InboundEvent"]] = (
+        InboundEventQuerySet.as_manager()
+    )  # type: ignore[assignment]
 
     class Meta:
         verbose_name = _("event")

@@ -1,0 +1,247 @@
+"""Who a send goes to: one SELECT per kind of audience, used for previews, for counts
+and for preparing, so that what the operator was told is what is sent.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+from channels_wechat.wechat.messages import placeholders
+
+from .models import AudienceRow, Send
+from .querysets import is_postgresql
+
+# Names a text may use besides the columns of an uploaded file.
+BUILT_IN = ("userid", "openid", "phone", "email")
+ROWS_A_BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class Person:
+    """One line of an audience. `reason` is why it would be skipped, or "".
+
+    `id` is the line's place in its source, to go on after it.
+    """
+
+    id: int
+    row: int
+    userid: str
+    openid: str
+    variables: dict[str, str]
+    reason: str
+
+
+@dataclass(frozen=True)
+class AudienceCounts:
+    """What confirming a send would do with each line of its audience."""
+
+    to_send: int
+    no_openid: int
+    no_recipient: int
+    foreign_openid: int
+    duplicate: int
+    unfollowed: int  # of those to send: WeChat will most likely refuse them
+
+    @property
+    def total(self) -> int:
+        return (
+            self.to_send
+            + self.no_openid
+            + self.no_recipient
+            + self.foreign_openid
+            + self.duplicate
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """SQL of an audience's lines: `select` has the columns
+    id, row, userid, openid, variables, reason, unfollowed and takes `parameters`."""
+
+    select: str
+    parameters: list[Any]
+
+
+def used_names(send: Send) -> set[str]:
+    """Return the placeholder names in the send's values, link and page path."""
+    texts = [*send.data.values(), send.url, send.miniprogram_path]
+    return {name for text in texts for name in placeholders(text)}
+
+
+def unknown_names(send: Send) -> set[str]:
+    """Return the placeholder names that neither a column nor a built-in provides."""
+    return used_names(send) - set(send.columns) - set(BUILT_IN)
+
+
+def stage(send: Send, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Replace the send's audience by the given rows; return how many.
+
+    Each row is userid, openid, then one value per name in `columns`; the names in
+    `columns` become variables. Blocks are written as they come, so `rows` may stream.
+    """
+    count = 0
+    with transaction.atomic():
+        AudienceRow.objects.filter(send=send).delete()
+        block: list[AudienceRow] = []
+        for count, (userid, openid, *values) in enumerate(rows, start=1):
+            variables = dict(zip(columns, values, strict=True)) if columns else None
+            block.append(
+                AudienceRow(
+                    send=send,
+                    row=count,
+                    userid=userid,
+                    openid=openid,
+                    variables=variables,
+                )
+            )
+            if len(block) == ROWS_A_BLOCK:
+                AudienceRow.objects.bulk_create(block)
+                block = []
+        AudienceRow.objects.bulk_create(block)
+        send.audience = Send.Audience.ROWS
+        send.columns = list(columns)
+        send.save(update_fields=["audience", "columns"])
+    return count
+
+
+def source(send: Send) -> Source:
+    """Return the SELECT of every line of the send's audience.
+
+    Each line names the send's channel: no other channel's openid can come out.
+    """
+    builders = {
+        Send.Audience.ALL: _everyone,
+        Send.Audience.TAGS: _tagged,
+        Send.Audience.ROWS: _listed,
+    }
+    return builders[Send.Audience(send.audience)](send)
+
+
+def counts(send: Send) -> AudienceCounts:
+    """Count the audience by what would become of it, in one statement."""
+    lines = source(send)
+    sql = f"""
+        SELECT count(*) FILTER (WHERE reason = ''),
+            count(DISTINCT CASE WHEN reason = '' THEN openid END),
+            count(*) FILTER (WHERE reason = 'no_openid'),
+            count(*) FILTER (WHERE reason = 'no_recipient'),
+            count(*) FILTER (WHERE reason = 'foreign_openid'),
+            count(DISTINCT CASE WHEN reason = '' AND unfollowed = 1 THEN openid END)
+        FROM ({lines.select}) AS audience
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, lines.parameters)
+        good, distinct, no_openid, no_recipient, foreign, unfollowed = cursor.fetchone()
+    return AudienceCounts(
+        distinct, no_openid, no_recipient, foreign, good - distinct, unfollowed
+    )
+
+
+def people(send: Send, after: int = 0, limit: int | None = None) -> Iterator[Person]:
+    """Yield the audience in its own order, lines that would be skipped included.
+
+    `after` is the id of the last person seen. Without a limit it reads in blocks.
+    """
+    lines = source(send)
+    sql = f"""
+        SELECT id, row, userid, openid, variables, reason
+        FROM ({lines.select}) AS audience
+        WHERE id > %s ORDER BY id LIMIT %s
+    """
+    left = limit
+    while left is None or left > 0:
+        size = ROWS_A_BLOCK if left is None else min(left, ROWS_A_BLOCK)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [*lines.parameters, after, size])
+            found = cursor.fetchall()
+        for id_, row, userid, openid, variables, reason in found:
+            if isinstance(variables, str):
+                variables = json.loads(variables)
+            known = {"userid": userid, "openid": openid, **(variables or {})}
+            yield Person(id_, row, userid, openid, known, reason)
+        if len(found) < size:
+            return
+        after = found[-1][0]
+        left = None if left is None else left - size
+
+
+def _variables(send: Send, stored: str = "") -> str:
+    """SQL of the variables a delivery keeps, or NULL when its texts use none.
+
+    `stored` is the column with the file's values, for audiences that have one.
+    """
+    used = used_names(send)
+    contact = [n for n in ("phone", "email") if n in used and n not in send.columns]
+    pairs = ", ".join(f"'{name}', coalesce(r.{name}, '')" for name in contact)
+    from_file = bool(stored and used & set(send.columns))
+    if is_postgresql():
+        built = f"jsonb_build_object({pairs})"
+        merged = f"coalesce({stored}, '{{}}'::jsonb) || {built}"
+        nothing = "NULL::jsonb"
+    else:
+        built = f"json_object({pairs})"
+        merged = f"json_patch(coalesce({stored}, '{{}}'), {built})"
+        nothing = "NULL"
+    if from_file and contact:
+        return merged
+    return stored if from_file else built if contact else nothing
+
+
+def _everyone(send: Send) -> Source:
+    select = f"""
+        SELECT o.id AS id, 0 AS row, r.userid AS userid, o.openid AS openid,
+            {_variables(send)} AS variables, '' AS reason,
+            CASE WHEN o.followed IS FALSE THEN 1 ELSE 0 END AS unfollowed
+        FROM users_openid o JOIN users_recipient r ON r.id = o.recipient_id
+        WHERE o.channel_id = %s
+    """
+    return Source(select, [send.channel_id])
+
+
+def _tagged(send: Send) -> Source:
+    marks = ", ".join(["%s"] * len(send.tags)) or "NULL"
+    select = f"""
+        SELECT r.id AS id, 0 AS row, r.userid AS userid,
+            coalesce(o.openid, '') AS openid,
+            {_variables(send)} AS variables,
+            CASE WHEN o.id IS NULL THEN 'no_openid' ELSE '' END AS reason,
+            CASE WHEN o.followed IS FALSE THEN 1 ELSE 0 END AS unfollowed
+        FROM users_recipient r
+        LEFT JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = %s
+        WHERE EXISTS (SELECT 1 FROM users_recipienttag t
+            WHERE t.recipient_id = r.id AND t.name IN ({marks}))
+    """
+    return Source(select, [send.channel_id, *send.tags])
+
+
+def _listed(send: Send) -> Source:
+    # A line gives a userid, an openid, or both; an openid counts as it stands. One
+    # that we know from another channel alone can only be a mistake.
+    select = f"""
+        SELECT a.id AS id, a.row AS row,
+            CASE WHEN a.userid <> '' THEN a.userid ELSE coalesce(
+                (SELECT min(w.userid) FROM users_openid x
+                 JOIN users_recipient w ON w.id = x.recipient_id
+                 WHERE x.openid = a.openid AND x.channel_id = %s), '') END AS userid,
+            CASE WHEN a.openid <> '' THEN a.openid
+                ELSE coalesce(o.openid, '') END AS openid,
+            {_variables(send, "a.variables")} AS variables,
+            CASE WHEN a.openid <> '' THEN
+                    CASE WHEN EXISTS (SELECT 1 FROM users_openid x
+                            WHERE x.openid = a.openid AND x.channel_id <> %s)
+                        AND NOT EXISTS (SELECT 1 FROM users_openid x
+                            WHERE x.openid = a.openid AND x.channel_id = %s)
+                    THEN 'foreign_openid' ELSE '' END
+                WHEN r.id IS NULL THEN 'no_recipient'
+                WHEN o.id IS NULL THEN 'no_openid'
+                ELSE '' END AS reason,
+            CASE WHEN o.followed IS FALSE THEN 1 ELSE 0 END AS unfollowed
+        FROM sends_audiencerow a
+        LEFT JOIN users_recipient r ON r.userid = a.userid AND a.userid <> ''
+        LEFT JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = %s
+        WHERE a.send_id = %s
+    """
+    return Source(select, [*[send.channel_id] * 4, send.pk])

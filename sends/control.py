@@ -1,0 +1,263 @@
+"""What people, and the engine on their behalf, do to a send: submit, pause, resume,
+cancel. Every change of status is a conditional UPDATE whose row count says who won.
+"""
+
+import logging
+import secrets
+import time
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from channels_wechat.models import Channel
+
+from . import audience
+from .models import AudienceRow, Send
+
+log = logging.getLogger(__name__)
+Status = Send.Status
+
+
+class WrongState(Exception):
+    """The send is not in a status that allows this. `.status` is the one it is in."""
+
+    def __init__(self, msgid: str, status: str) -> None:
+        super().__init__(msgid, status)
+        self.msgid, self.status = msgid, status
+
+    def __str__(self) -> str:
+        return _("This send is %(status)s: that is not possible now.") % {
+            "status": Status(self.status).label
+        }
+
+
+def make_msgid() -> str:
+    """Return a msgid in JUMS' shape: opaque, unique, with colons."""
+    return (
+        f"v:1t:{int(time.time())}p:{secrets.randbelow(10**8)}"
+        f"n:{secrets.randbelow(10**6)}"
+    )
+
+
+def new_draft(user: AbstractBaseUser | AnonymousUser | None, **fields: object) -> Send:
+    """Return a new, saved draft of `user` (None: a machine's)."""
+    return Send.objects.create(
+        msgid=make_msgid(),
+        dedupe_key=secrets.token_hex(6),
+        created_by=user if user is not None and user.pk else None,
+        **fields,
+    )
+
+
+def new_test(draft: Send, person: audience.Person, user: AbstractBaseUser) -> Send:
+    """Return a submitted test send of `draft` to one person, ahead of everything."""
+    with transaction.atomic():
+        test = new_draft(
+            user,
+            title=draft.title,
+            channel=draft.channel,
+            template=draft.template,
+            source=Send.Source.TEST,
+            priority=1,
+            data=draft.data,
+            url=draft.url,
+            miniprogram_appid=draft.miniprogram_appid,
+            miniprogram_path=draft.miniprogram_path,
+        )
+        names = [name for name in person.variables if name not in audience.BUILT_IN]
+        names += [n for n in ("phone", "email") if n in person.variables]
+        values = [person.variables[name] for name in names]
+        audience.stage(test, names, [(person.userid, person.openid, *values)])
+        submit(test)
+    return test
+
+
+def submit(send: Send, at: datetime | None = None) -> None:
+    """Send it now, or at `at` (aware). Raises ValidationError, WrongState.
+
+    Returns once everything that is needed is in the database.
+    """
+    send = Send.objects.select_related("channel", "template").get(pk=send.pk)
+    if problems := _problems(send, at):
+        raise ValidationError(problems)
+    now = timezone.now()
+    later = at is not None and at > now
+    status = Status.SCHEDULED if later else Status.PREPARING
+    with transaction.atomic():
+        _change(
+            send,
+            {Status.DRAFT},
+            status=status,
+            scheduled_for=at if later else None,
+            submitted_at=now,
+        )
+        if not later:
+            _wake_preparing(send.pk)
+    log.info("submitted send=%s status=%s", send.msgid, status)
+
+
+def _problems(send: Send, at: datetime | None) -> dict[str, str]:
+    problems = {}
+    if send.template is None:
+        problems["template"] = _("Choose a template.")
+    elif send.template.removed_at:
+        problems["template"] = _(
+            "This template was removed at WeChat. Refresh the templates and choose "
+            "another one."
+        )
+    elif send.template.channel_id != send.channel_id:
+        problems["template"] = _("This template belongs to another channel.")
+    elif missing := [
+        field["label"] or field["key"]
+        for field in send.template.fields
+        if not send.data.get(field["key"]) and field["key"] not in {"first", "remark"}
+    ]:
+        problems["data"] = _("Fill in: %(fields)s.") % {"fields": ", ".join(missing)}
+    if not send.channel.enabled:
+        problems["channel"] = _("The channel is disabled. Enable it first.")
+    if unknown := audience.unknown_names(send):
+        problems["data"] = _("No column is called %(names)s.") % {
+            "names": ", ".join(sorted(unknown))
+        }
+    if send.audience == Send.Audience.TAGS and not send.tags:
+        problems["audience"] = _("Choose at least one tag.")
+    if (
+        send.audience == Send.Audience.ROWS
+        and not AudienceRow.objects.filter(send=send).exists()
+    ):
+        problems["audience"] = _("The list of people is empty.")
+    if at is not None and timezone.is_naive(at):
+        problems["scheduled_for"] = _("The time needs a time zone.")
+    return problems
+
+
+def pause(send: Send, by: str) -> None:
+    """Stop sending; what has left stays sent. Raises WrongState."""
+    _change(
+        send,
+        {Status.SCHEDULED, Status.PREPARING, Status.RUNNING},
+        status=Status.PAUSED,
+        pause_code=Send.PauseCode.OPERATOR,
+        pause_errcode=None,
+        pause_detail="",
+        paused_at=timezone.now(),
+        paused_by=by[:150],
+        resume_at=None,
+    )
+    log.info("paused send=%s by=%s", send.msgid, by)
+
+
+def resume(send: Send, by: str) -> None:
+    """Go on where it stood. Raises WrongState."""
+    now = timezone.now()
+    send = Send.objects.get(pk=send.pk)
+    if send.prepared_at:
+        status = Status.RUNNING
+    elif send.scheduled_for and send.scheduled_for > now:
+        status = Status.SCHEDULED
+    else:
+        status = Status.PREPARING
+    with transaction.atomic():
+        _change(
+            send,
+            {Status.PAUSED},
+            status=status,
+            pause_code="",
+            pause_errcode=None,
+            pause_detail="",
+            paused_at=None,
+            paused_by="",
+            resume_at=None,
+        )
+        if status == Status.PREPARING:
+            _wake_preparing(send.pk)
+        elif status == Status.RUNNING:
+            Send.objects.finish([send.pk])
+            wake_drain(send.channel_id)
+    log.info("resumed send=%s by=%s", send.msgid, by)
+
+
+def cancel(send: Send, by: str) -> None:
+    """Send nothing more. Rows that wait become canceled, or unknown if their message
+    may have left. Raises WrongState."""
+    with transaction.atomic():
+        _change(
+            send,
+            {Status.SCHEDULED, Status.PREPARING, Status.RUNNING, Status.PAUSED},
+            status=Status.CANCELED,
+            finished_at=timezone.now(),
+            resume_at=None,
+        )
+        wake_drain(send.channel_id)
+    log.info("canceled send=%s by=%s", send.msgid, by)
+
+
+def pause_for(
+    channel: Channel,
+    code: Send.PauseCode,
+    errcode: int | None,
+    detail: str,
+    *,
+    send_pk: int | None = None,
+    resume_at: datetime | None = None,
+) -> int:
+    """Pause running sends of a channel because WeChat stopped them; return how many.
+
+    With `send_pk` only that one. `detail` is WeChat's own words.
+    """
+    sends = Send.objects.filter(channel=channel, status=Status.RUNNING)
+    if send_pk is not None:
+        sends = sends.filter(pk=send_pk)
+    count = sends.update(
+        status=Status.PAUSED,
+        pause_code=code,
+        pause_errcode=errcode,
+        pause_detail=detail[:500],
+        paused_at=timezone.now(),
+        paused_by="",
+        resume_at=resume_at,
+    )
+    if count:
+        log.error(
+            "paused channel=%s sends=%s code=%s errcode=%s",
+            channel.code,
+            count,
+            code,
+            errcode,
+        )
+    return count
+
+
+def start_due() -> int:
+    """Start scheduled sends whose time has come; return how many."""
+    started = 0
+    for pk in Send.objects.due().values_list("pk", flat=True):
+        with transaction.atomic():
+            won = Send.objects.due().filter(pk=pk).update(status=Status.PREPARING)
+            if won:
+                _wake_preparing(pk)
+                started += 1
+    return started
+
+
+def _change(send: Send, before: set[Status], **fields: object) -> None:
+    won = Send.objects.filter(pk=send.pk, status__in=before).update(**fields)
+    if not won:
+        raise WrongState(send.msgid, Send.objects.get(pk=send.pk).status)
+
+
+def _wake_preparing(send_pk: int) -> None:
+    from . import tasks  # tasks imports this module
+
+    transaction.on_commit(lambda: tasks.wake(tasks.prepare, send_pk))
+
+
+def wake_drain(channel_pk: int) -> None:
+    """Tell a worker that there is something to send, once this is committed."""
+    from . import tasks
+
+    transaction.on_commit(lambda: tasks.wake(tasks.drain, channel_pk))

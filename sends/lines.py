@@ -1,0 +1,126 @@
+"""A line to WeChat: a bulk sender in a thread of its own, so that reading and writing
+the database overlap with sending. Lines stay open between drains, as long as they are
+used, and their connections with them.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from channels_wechat.wechat.bulk import Answer, BulkSender, Call
+
+log = logging.getLogger(__name__)
+
+SEND_PATH: Final = "/cgi-bin/message/template/send"
+IDLE_S: Final = 60.0
+TURN_S: Final = 0.05
+
+
+class LineBroken(Exception):
+    """The line's thread died; nothing it had not answered is known."""
+
+
+class Line:
+    """Sends calls in the background. One user at a time; not for several threads."""
+
+    def __init__(self, base_url: str) -> None:
+        self._sender = BulkSender(base_url, SEND_PATH)
+        self._orders: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[list[Answer]] = queue.SimpleQueue()
+        self._withdrawn: queue.SimpleQueue[list[Call]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="line", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def pace(self, connections: int, rate_per_s: float | None) -> None:
+        self._orders.put(("pace", (connections, rate_per_s)))
+
+    def submit(self, calls: Sequence[Call], access_token: str) -> None:
+        self._orders.put(("submit", (calls, access_token)))
+
+    def answers(self, timeout_s: float) -> list[Answer]:
+        """Return what was answered since; wait up to `timeout_s` for the first.
+
+        Raises LineBroken.
+        """
+        found: list[Answer] = []
+        try:
+            found += self._answers.get(timeout=timeout_s)
+            while True:
+                found += self._answers.get_nowait()
+        except queue.Empty:
+            if not found and not self.is_alive:
+                raise LineBroken from None
+        return found
+
+    def withdraw(self) -> list[Call]:
+        """Take back every call that has not left. Raises LineBroken."""
+        self._orders.put(("withdraw", None))
+        while True:
+            try:
+                return self._withdrawn.get(timeout=1)
+            except queue.Empty:
+                if not self.is_alive:
+                    raise LineBroken from None
+
+    def close(self) -> None:
+        self._orders.put(("close", None))
+
+    def _run(self) -> None:
+        sender = self._sender
+        used = time.monotonic()
+        try:
+            while True:
+                busy = bool(sender.in_flight or sender.queued)
+                try:
+                    order = self._orders.get(block=not busy, timeout=1)
+                except queue.Empty:
+                    order = None
+                if order is not None:
+                    used = time.monotonic()
+                    if not self._obey(*order):
+                        return
+                elif not busy and time.monotonic() - used > IDLE_S:
+                    return
+                elif busy and (answers := sender.poll(TURN_S)):
+                    self._answers.put(answers)
+        finally:
+            sender.close()
+
+    def _obey(self, order: str, argument: object) -> bool:
+        sender = self._sender
+        if order == "submit":
+            calls, access_token = argument  # type: ignore[misc]
+            sender.submit(calls, access_token)
+        elif order == "pace":
+            sender.connections, sender.rate_per_s = argument  # type: ignore[misc]
+        elif order == "withdraw":
+            self._withdrawn.put(sender.withdraw())
+        return order != "close"
+
+
+_idle: dict[str, list[Line]] = {}
+_lock = threading.Lock()
+
+
+def take(base_url: str) -> Line:
+    """Return an open line, a kept one if there is any."""
+    with _lock:
+        lines = _idle.get(base_url, [])
+        while lines:
+            line = lines.pop()
+            if line.is_alive:
+                return line
+    return Line(base_url)
+
+
+def keep(line: Line, base_url: str) -> None:
+    """Give back a line on which nothing is under way."""
+    with _lock:
+        _idle.setdefault(base_url, []).append(line)

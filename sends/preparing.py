@@ -1,0 +1,166 @@
+"""From an audience to deliveries, set-wise, in ranges that a kill can interrupt.
+
+Each range is one transaction: rows, counters and cursor move together. So a send can be
+paused, canceled or orphaned in the middle of preparing, and goes on where it stood.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from channels_wechat.wechat import limits
+from channels_wechat.wechat.messages import CompiledMessage
+
+from . import audience
+from .models import Chunk, Delivery, Send
+from .querysets import SKIPPED, WAITING, Moves, Row, stamp
+
+log = logging.getLogger(__name__)
+
+LINES_A_RANGE = 20_000
+# Values are checked in Python inside the range's transaction: keep it short.
+CHECKED_LINES_A_RANGE = 4_000
+
+
+def compile_message(send: Send) -> CompiledMessage:
+    """Return the send's message, ready to be rendered for each recipient."""
+    assert send.template is not None
+    return CompiledMessage(
+        send.template.template_id,
+        send.data,
+        send.url,
+        send.miniprogram_appid,
+        send.miniprogram_path,
+    )
+
+
+def prepare(send_pk: int) -> bool:
+    """Make the deliveries of a send in status preparing; return whether it now runs.
+
+    Safe to call twice at once and to kill: one caller at a time holds the send's lease,
+    and each range is all or nothing.
+    """
+    if not _take(send_pk):
+        return False
+    while (done := _range(send_pk)) is False:
+        pass
+    return bool(done)
+
+
+def _take(send_pk: int) -> bool:
+    now = timezone.now()
+    free = Q(prepare_lease_until__isnull=True) | Q(prepare_lease_until__lt=now)
+    return bool(
+        Send.objects.filter(free, pk=send_pk, status=Send.Status.PREPARING).update(
+            prepare_lease_until=_lease_end()
+        )
+    )
+
+
+def _lease_end() -> object:
+    return timezone.now() + timedelta(seconds=settings.CLAIM_SECONDS)
+
+
+def _range(send_pk: int) -> bool | None:
+    """Prepare the next range. False: there is more; True: all done; None: stopped."""
+    with transaction.atomic():
+        send = (
+            Send.objects.select_for_update(of=("self",))
+            .select_related("template")
+            .filter(pk=send_pk, status=Send.Status.PREPARING)
+            .first()
+        )
+        if send is None:
+            return None  # paused or canceled meanwhile
+        message = compile_message(send)
+        size = CHECKED_LINES_A_RANGE if message.names else LINES_A_RANGE
+        last = _last_line(send, size)
+        if last is None:
+            _finish(send)
+            return True
+        moves, rows = _insert(send, last)
+        if message.names:
+            problems = dict(_problems(send, message, rows))
+            moves += Delivery.objects.skip_bad_values(send.pk, problems)
+        Send.objects.move(moves)
+        send.prepare_cursor = last
+        Send.objects.filter(pk=send.pk).update(
+            prepare_cursor=last, prepare_lease_until=_lease_end()
+        )
+    return False
+
+
+def _last_line(send: Send, size: int) -> int | None:
+    lines = audience.source(send)
+    sql = f"""
+        SELECT max(id) FROM (
+            SELECT id FROM ({lines.select}) AS audience
+            WHERE id > %s ORDER BY id LIMIT %s
+        ) AS next_lines
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*lines.parameters, send.prepare_cursor, size])
+        last: int | None = cursor.fetchone()[0]
+    return last
+
+
+def _insert(send: Send, last: int) -> tuple[Moves, list[Row]]:
+    lines = audience.source(send)
+    sql = f"""
+        INSERT INTO sends_delivery
+            (send_id, channel_id, userid, openid, variables, status, reason, error)
+        SELECT %s, %s, userid, openid, variables,
+            CASE WHEN reason = '' THEN {WAITING} ELSE {SKIPPED} END, reason, ''
+        FROM ({lines.select}) AS audience
+        WHERE id > %s AND id <= %s ORDER BY id
+        RETURNING id, userid, openid, variables, status
+    """
+    parameters = [
+        send.pk,
+        send.channel_id,
+        *lines.parameters,
+        send.prepare_cursor,
+        last,
+    ]
+    moves: Moves = Counter()
+    rows: list[Row] = []
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        for id_, userid, openid, variables, status in cursor.fetchall():
+            moves[send.pk, None, status] += 1
+            if status == WAITING:
+                rows.append(Row.read(id_, userid, openid, variables, None))
+    return moves, rows
+
+
+def _problems(
+    send: Send, message: CompiledMessage, rows: Iterable[Row]
+) -> Iterable[tuple[int, str]]:
+    assert send.template is not None
+    for row in rows:
+        for key, value in message.values(row.names()).items():
+            problem = limits.check_value(key, value, send.template.kind)
+            if problem is not None:
+                yield row.id, f"{key}: {problem.code}"
+                break
+
+
+def _finish(send: Send) -> None:
+    """Skip doubles, cut chunks, let it run. Inside the send's own transaction."""
+    now = timezone.now()
+    Send.objects.move(Delivery.objects.skip_duplicates(send.pk))
+    Chunk.objects.cut(send.pk, now)
+    Send.objects.filter(pk=send.pk).update(
+        status=Send.Status.RUNNING,
+        prepared_at=now,
+        started_at=now,
+        prepare_lease_until=None,
+    )
+    Send.objects.finish([send.pk])
+    log.info("prepared send=%s at=%s", send.msgid, stamp(now))
