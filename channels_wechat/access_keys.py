@@ -1,0 +1,62 @@
+"""Access keys: making one, and finding whose a pair is."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import Q
+from django.utils import timezone
+
+from .models import AccessKey
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+KEY = re.compile(r"[0-9a-f]{24}\Z")
+SEEN_EVERY = timedelta(minutes=1)
+
+
+def create_access_key(name: str, by: "User | None" = None) -> tuple[AccessKey, str]:
+    """Make a key pair; return its row and the secret, which nothing can show again.
+
+    Raises django.core.exceptions.ValidationError for an empty, too long or used name.
+    """
+    secret = secrets.token_hex(24)
+    row = AccessKey(
+        name=name,
+        key=secrets.token_hex(12),
+        secret_hash=_hash(secret),
+        created_by=by,
+    )
+    row.full_clean()
+    row.save(force_insert=True)
+    return row, secret
+
+
+def holder(key: str, secret: str) -> AccessKey | None:
+    """Return the enabled access key that `key` and `secret` open, or None.
+
+    Writes down that it was used, at most once a minute.
+    """
+    row = None
+    if KEY.match(key):
+        row = AccessKey.objects.filter(key=key, enabled=True).first()
+    # Compared also without a row: the time taken tells nothing about which keys exist.
+    right = hmac.compare_digest(
+        _hash(secret), row.secret_hash if row else hashlib.sha256().hexdigest()
+    )
+    if row is None or not right:
+        return None
+    now = timezone.now()
+    if row.last_used_at is None or row.last_used_at < now - SEEN_EVERY:
+        AccessKey.objects.filter(
+            Q(last_used_at=None) | Q(last_used_at__lt=now - SEEN_EVERY), pk=row.pk
+        ).update(last_used_at=now)
+    return row
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
