@@ -1,0 +1,377 @@
+"""WeChat's server API for one account: everything but bulk sending (see `bulk`).
+
+A method per endpoint, which gives back values. All of them raise the classes of
+`errors`; calls with an access token renew it once when WeChat calls it stale, and
+repeat the call once. Nothing here waits or retries otherwise: whoever calls knows how
+long.
+
+Texts go out as raw UTF-8 JSON. Answers are read as UTF-8 whatever their header says,
+and leniently: raw control characters and an `errcode` in quotes both occur.
+"""
+
+import email.utils
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import certifi
+import requests
+from urllib3.exceptions import HTTPError
+
+from . import errors
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 15
+WHOLE_ANSWER_S = 60
+# A follower page of 10,000 openIDs is 320 kB.
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Token:
+    """An access token and how long it lives from now. Not shown by `repr`."""
+
+    value: str
+    expires_in_s: int
+
+    def __repr__(self) -> str:
+        return f"Token(…, expires_in_s={self.expires_in_s})"
+
+
+class TokenSource(Protocol):
+    """Whoever owns the access token of one account."""
+
+    def get(self) -> str:
+        """Return a usable token."""
+
+    def renew(self, refused: str) -> str:
+        """Return another token than `refused`, which WeChat called stale."""
+
+
+@dataclass(frozen=True)
+class WeChatTemplate:
+    """A template message's template, as the account's list tells it."""
+
+    template_id: str
+    title: str
+    content: str
+    example: str
+    primary_industry: str
+    deputy_industry: str
+
+
+@dataclass(frozen=True)
+class UserInfo:
+    """What WeChat tells about one openID. Of a non-follower only `openid` is known."""
+
+    openid: str
+    follows: bool
+    subscribed_at: int  # epoch seconds, 0 when unknown
+    unionid: str
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Calls of one API today: allowed, made, left."""
+
+    daily_limit: int
+    used: int
+    remain: int
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # No proxy, netrc or CA bundle from the environment: the token is in every URL.
+    session.trust_env = False
+    session.verify = certifi.where()
+    session.headers["User-Agent"] = "jums"
+    return session
+
+
+def _call(
+    session: requests.Session,
+    base_url: str,
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """Return (answer, headers), the errcode checked. Raises WeChatError classes."""
+    try:
+        with session.request(
+            method,
+            base_url.rstrip("/") + path,
+            params=params,
+            data=body,
+            headers={"Content-Type": "application/json"} if body is not None else None,
+            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            raw = _read(response, time.monotonic() + WHOLE_ANSWER_S)
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        # `from None`: the cause's text repeats the URL, and the URL the access token.
+        raise errors.WeChatUnavailable(f"{path}: {type(error).__name__}") from None
+    if response.status_code != 200:
+        raise errors.WeChatUnavailable(f"{path}: HTTP {response.status_code}")
+    answer = parse_answer(raw)
+    if answer is None:
+        raise errors.WeChatUnavailable(f"{path}: the answer is not JSON")
+    errcode = errcode_of(answer)
+    if errcode:
+        raise errors.error_for(errcode, str(answer.get("errmsg", "")))
+    return answer, response.headers
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """Return the body. The read time-out alone is for each piece, of which a slow
+    sender could make any number. Raises ValueError past either bound."""
+    body = bytearray()
+    while piece := response.raw.read1(65536, decode_content=True):
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+            raise ValueError
+    return bytes(body)
+
+
+def parse_answer(raw: bytes) -> dict[str, Any] | None:
+    """Return WeChat's JSON object, None if it is none."""
+    try:
+        answer = json.loads(raw.decode("utf-8-sig", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def errcode_of(answer: Mapping[str, Any]) -> int:
+    """Return the answer's errcode; 0 when it is absent, -1 when it is no number."""
+    try:
+        return int(answer.get("errcode") or 0)
+    except (TypeError, ValueError):
+        return -1
+
+
+def _text(answer: Mapping[str, Any], key: str) -> str:
+    value = answer.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(answer: Mapping[str, Any], key: str) -> int:
+    try:
+        return int(answer.get(key) or 0)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _objects(answer: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    value = answer.get(key)
+    if not isinstance(value, list):
+        return []
+    return [item for item in value if isinstance(item, dict)]
+
+
+def _json(body: object) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def fetch_stable_token(
+    base_url: str, appid: str, secret: str, force_refresh: bool = False
+) -> Token:
+    """Return the account's access token from `stable_token`.
+
+    Repeated calls give the same token until five minutes before its end, so the life is
+    what remains, not always two hours. `force_refresh` kills the previous one at once;
+    WeChat does it at most 20 times a day and every 30 seconds, else it changes nothing.
+    Raises ChannelRefused (AppID, secret, IP whitelist), WeChatUnavailable.
+
+    Source: https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/
+    getStableAccessToken.html (read 2026-11).
+    """
+    body = {
+        "grant_type": "client_credential",
+        "appid": appid,
+        "secret": secret,
+        "force_refresh": force_refresh,
+    }
+    with _session() as session:
+        try:
+            answer, _headers = _call(
+                session, base_url, "POST", "/cgi-bin/stable_token", body=_json(body)
+            )
+        except errors.TokenRefused as refused:
+            # 40001 is a stale token elsewhere; here it says that the secret is wrong.
+            raise errors.ChannelRefused(
+                refused.errmsg, refused.errcode, refused.rid
+            ) from None
+    value, expires_in_s = _text(answer, "access_token"), _number(answer, "expires_in")
+    if not value or expires_in_s <= 0:
+        raise errors.WeChatUnavailable("/cgi-bin/stable_token: no token in the answer")
+    return Token(value, expires_in_s)
+
+
+def server_time(base_url: str) -> datetime | None:
+    """Return WeChat's clock from its Date header (aware, whole seconds), None if it
+    tells none. Raises WeChatUnavailable."""
+    with _session() as session:
+        try:
+            response = session.head(
+                base_url,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                allow_redirects=False,
+            )
+        except (requests.RequestException, OSError) as error:
+            raise errors.WeChatUnavailable(type(error).__name__) from None
+    try:
+        return email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+
+
+class Client:
+    """The API of one account. Not for several threads at once."""
+
+    def __init__(self, base_url: str, tokens: TokenSource) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._tokens = tokens
+        self._session = _session()
+
+    def __repr__(self) -> str:
+        return f"Client({urlsplit(self.base_url).hostname})"
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> dict[str, Any]:
+        token = self._tokens.get()
+        try:
+            return self._call_with(token, method, path, params, body)
+        except errors.TokenRefused:
+            token = self._tokens.renew(token)
+        try:
+            return self._call_with(token, method, path, params, body)
+        except errors.TokenRefused as refused:
+            # A fresh token refused as well: never a loop.
+            raise errors.ChannelRefused(
+                refused.errmsg, refused.errcode, refused.rid
+            ) from None
+
+    def _call_with(
+        self,
+        token: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+    ) -> dict[str, Any]:
+        query = {"access_token": token, **(params or {})}
+        answer, _headers = _call(
+            self._session, self.base_url, method, path, params=query, body=body
+        )
+        return answer
+
+    def templates(self) -> list[WeChatTemplate]:
+        """Return every template of the account (at most 25).
+
+        The system's own template of the one-time API (`{{content.DATA}}` alone) may be
+        among them. Raises ChannelRefused, QuotaUsedUp, WeChatUnavailable.
+
+        Source: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/
+        Template_Message_Interface.html (read 2026-11).
+        """
+        path = "/cgi-bin/template/get_all_private_template"
+        answer = self._call("GET", path)
+        if not isinstance(answer.get("template_list"), list):
+            # Taking this for an empty list would mark every template as removed.
+            raise errors.WeChatUnavailable(f"{path}: no template_list in the answer")
+        return [
+            WeChatTemplate(
+                template_id=_text(item, "template_id"),
+                title=_text(item, "title"),
+                content=_text(item, "content"),
+                example=_text(item, "example"),
+                primary_industry=_text(item, "primary_industry"),
+                deputy_industry=_text(item, "deputy_industry"),
+            )
+            for item in _objects(answer, "template_list")
+            if _text(item, "template_id")
+        ]
+
+    def followers(self) -> Iterator[str]:
+        """Yield the openID of every follower, asking for 10,000 at a time.
+
+        500 calls a day. Raises ChannelRefused, QuotaUsedUp, WeChatUnavailable.
+
+        Source: https://developers.weixin.qq.com/doc/offiaccount/User_Management/
+        Getting_a_User_List.html (read 2026-11).
+        """
+        next_openid, read = "", 0
+        while True:
+            params = {"next_openid": next_openid} if next_openid else {}
+            answer = self._call("GET", "/cgi-bin/user/get", params)
+            data = answer.get("data")
+            page = data.get("openid") if isinstance(data, dict) else None
+            openids = (
+                [item for item in page if isinstance(item, str)]
+                if isinstance(page, list)
+                else []
+            )
+            yield from openids
+            read += len(openids)
+            # A next_openid can be given although nothing follows, so it ends nothing;
+            # one that repeats would never end.
+            before, next_openid = next_openid, _text(answer, "next_openid")
+            complete = "total" in answer and read >= _number(answer, "total")
+            if not openids or complete or next_openid in {"", before}:
+                return
+
+    def user_info(self, openid: str) -> UserInfo:
+        """Return what WeChat tells about `openid`. Raises RecipientRefused when it is
+        malformed or of another account."""
+        answer = self._call(
+            "GET", "/cgi-bin/user/info", {"openid": openid, "lang": "zh_CN"}
+        )
+        return UserInfo(
+            openid=_text(answer, "openid") or openid,
+            follows=_number(answer, "subscribe") == 1,
+            subscribed_at=_number(answer, "subscribe_time"),
+            unionid=_text(answer, "unionid"),
+        )
+
+    def quota(self, cgi_path: str) -> Quota:
+        """Return today's quota of one API, e.g. "/cgi-bin/message/template/send"."""
+        answer = self._call(
+            "POST", "/cgi-bin/openapi/quota/get", body=_json({"cgi_path": cgi_path})
+        )
+        quota = answer.get("quota")
+        if not isinstance(quota, dict):
+            quota = {}
+        return Quota(
+            daily_limit=_number(quota, "daily_limit"),
+            used=_number(quota, "used"),
+            remain=_number(quota, "remain"),
+        )
+
+    def callback_ips(self) -> list[str]:
+        """Return the addresses WeChat pushes from, single or in CIDR notation."""
+        ips = self._call("GET", "/cgi-bin/getcallbackip").get("ip_list")
+        if not isinstance(ips, list):
+            return []
+        return [ip for ip in ips if isinstance(ip, str)]
+
+    def send_template(self, body: bytes) -> int | None:
+        """Send one template message (see `messages`) and return WeChat's msgid, None
+        when the answer has none. For many, use `bulk`.
+
+        Raises every class of `errors`; after WeChatUnavailable the message may have
+        been sent: repeat it with the same client_msg_id only, within ten minutes.
+        """
+        answer = self._call("POST", "/cgi-bin/message/template/send", body=body)
+        return _number(answer, "msgid") or None
