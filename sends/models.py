@@ -96,6 +96,11 @@ class Send(models.Model):
     started_at = models.DateTimeField(_("started"), null=True)
     finished_at = models.DateTimeField(_("finished"), null=True)
 
+    # How far the pasted list or uploaded file was read (sends.reading), and what the
+    # check of everyone's values found (sends.preflight). Of drafts only.
+    reading: Any = models.JSONField(null=True, editable=False)
+    preflight: Any = models.JSONField(null=True, editable=False)
+
     # Preparing walks the audience in ranges: how far it came, and whose turn it is.
     prepare_cursor = models.BigIntegerField(default=0)
     prepare_lease_until = models.DateTimeField(null=True)

@@ -146,7 +146,7 @@ def _problems(
     for row in rows:
         for key, value in message.values(row.names()).items():
             problem = limits.check_value(key, value, send.template.kind)
-            if problem is not None:
+            if problem is not None and problem.blocks:
                 yield row.id, f"{key}: {problem.code}"
                 break
 

@@ -142,6 +142,8 @@ class Migration(migrations.Migration):
                     "finished_at",
                     models.DateTimeField(null=True, verbose_name="finished"),
                 ),
+                ("reading", models.JSONField(editable=False, null=True)),
+                ("preflight", models.JSONField(editable=False, null=True)),
                 ("prepare_cursor", models.BigIntegerField(default=0)),
                 ("prepare_lease_until", models.DateTimeField(null=True)),
                 (
