@@ -1,0 +1,104 @@
+"""From an audience to deliveries. Runs on SQLite and on PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sends import audience, preparing
+from sends.models import Chunk, Delivery, Send
+from tests.factories import OpenIDFactory, RecipientFactory, SendFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("true_counters")]
+
+
+@pytest.fixture
+def send():
+    return SendFactory(status=Send.Status.PREPARING)
+
+
+def test_each_line_becomes_one_delivery_with_its_reason(send, statuses):
+    OpenIDFactory(channel=send.channel, recipient__userid="zhangsan", openid="o1")
+    RecipientFactory(userid="lisi")
+    audience.stage(
+        send, [], [("zhangsan", ""), ("lisi", ""), ("nobody", ""), ("again", "o1")]
+    )
+
+    assert preparing.prepare(send.pk)
+
+    assert statuses(send) == {
+        "zhangsan": ("waiting", None),
+        "lisi": ("skipped", "no_openid"),
+        "nobody": ("skipped", "no_recipient"),
+        "again": ("skipped", "duplicate"),
+    }
+    send.refresh_from_db()
+    assert send.status == Send.Status.RUNNING
+    assert send.counts == dict.fromkeys(send.counts, 0) | {"waiting": 1, "skipped": 3}
+
+
+def test_bad_values_are_skipped_and_named(send, statuses):
+    send.data = {"thing1": "{{topic}}", "time2": "10:00"}
+    send.save()
+    rows = [("a", "o" * 28, "fine"), ("b", "p" * 28, "x" * 21), ("c", "q" * 28, "")]
+    audience.stage(send, ["topic"], rows)
+
+    preparing.prepare(send.pk)
+
+    assert statuses(send) == {
+        "a": ("waiting", None),
+        "b": ("skipped", "bad_value"),
+        "c": ("skipped", "bad_value"),
+    }
+    error = Delivery.objects.get(send=send, userid="b").error
+    assert error.startswith("thing1: ")
+
+
+def test_chunks_cover_every_waiting_row_once(send, monkeypatch):
+    monkeypatch.setattr(preparing, "LINES_A_RANGE", 700)
+    audience.stage(send, [], [("", f"o{n:027d}") for n in range(1201)])
+
+    preparing.prepare(send.pk)
+
+    chunks = Chunk.objects.filter(send=send).order_by("first_id")
+    sizes = [Delivery.objects.of_chunk(chunk).count() for chunk in chunks]
+    assert sizes == [500, 500, 201]
+    assert sum(sizes) == Delivery.objects.filter(send=send).count()
+
+
+def test_preparing_goes_on_where_a_killed_worker_stood(send):
+    audience.stage(send, [], [("", f"o{n:027d}") for n in range(10)])
+    lease = Send.objects.filter(pk=send.pk)
+
+    lease.update(prepare_lease_until=timezone.now() + timedelta(seconds=9))
+    assert not preparing.prepare(send.pk)  # somebody is at it
+
+    lease.update(prepare_lease_until=timezone.now() - timedelta(seconds=1))
+    assert preparing.prepare(send.pk)
+    assert Delivery.objects.filter(send=send).count() == 10
+
+
+def test_a_send_paused_meanwhile_is_left_alone(send):
+    audience.stage(send, [], [("", "o1")])
+    Send.objects.filter(pk=send.pk).update(status=Send.Status.PAUSED)
+
+    assert not preparing.prepare(send.pk)
+
+    assert not Delivery.objects.filter(send=send).exists()
+
+
+def test_a_send_with_nobody_to_reach_is_finished(send):
+    audience.stage(send, [], [("nobody", "")])
+
+    preparing.prepare(send.pk)
+
+    send.refresh_from_db()
+    assert send.status == Send.Status.FINISHED
+
+
+def test_deliveries_keep_only_what_their_texts_use(send):
+    audience.stage(send, ["order"], [("", "o1", "A1")])
+
+    preparing.prepare(send.pk)
+
+    assert Delivery.objects.get(send=send).variables is None
