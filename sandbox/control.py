@@ -1,0 +1,442 @@
+"""The control API under /sandbox/api/: JSON, for tests, demo and the page."""
+
+import itertools
+import json
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import accounts, calls, faults, people, pushing
+from .accounts import Account
+from .answers import dump
+from .http import Reply, Request, payload
+from .people import BLACKLISTED, BLOCKS, FOLLOWS
+from .pushing import Push, Pusher
+from .world import Shown, World
+
+JSON = "application/json; charset=utf-8"
+
+
+class Refused(Exception):
+    """A control call that cannot be done: HTTP status and a sentence."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status, self.detail = status, detail
+
+
+Body = dict[str, Any]
+Answer = Body | list[Any] | Awaitable[Body]
+Call = Callable[["Control", Request, Body, list[str]], Answer]
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.argument(name)
+    if text and not text.lstrip("-").isdigit():
+        raise Refused(422, f"{name}: a whole number")
+    return int(text) if text else default
+
+
+class Control:
+    def __init__(self, world: World, pusher: Pusher) -> None:
+        self.world = world
+        self.pusher = pusher
+
+    def answer(self, request: Request) -> Reply | Awaitable[Reply]:
+        try:
+            answered = self._dispatch(request)
+        except Refused as refused:
+            return _refusal(refused.status, refused.detail)
+        except ValueError as wrong:
+            return _refusal(422, str(wrong))
+        if isinstance(answered, dict | list):
+            return _reply(answered)
+        return self._late(answered)
+
+    async def _late(self, answered: Awaitable[Body]) -> Reply:
+        try:
+            return _reply(await answered)
+        except Refused as refused:
+            return _refusal(refused.status, refused.detail)
+        except ValueError as wrong:
+            return _refusal(422, str(wrong))
+
+    def _dispatch(self, request: Request) -> Answer:
+        parts = request.path.removeprefix("/sandbox/api/").strip("/").split("/")
+        name, rest = parts[0], parts[1:]
+        call = CALLS.get((request.method, name))
+        if call is None:
+            known = any(name == other for _method, other in CALLS)
+            raise Refused(405 if known else 404, f"{request.method} {request.path}")
+        if request.method != "GET":
+            _same_origin(request)
+        return call(self, request, _body(request), rest)
+
+    def account(self, appid: object) -> Account:
+        if not appid and len(self.world.accounts) == 1:
+            return next(iter(self.world.accounts.values()))
+        account = self.world.accounts.get(str(appid or accounts.DEMO_APPID))
+        if account is None:
+            raise Refused(404, f"no account {appid}")
+        return account
+
+    # -- looking -----------------------------------------------------------------------
+    def state(self, request: Request, body: Body, rest: list[str]) -> Body:
+        return {
+            "accounts": [self._summary(a) for a in self.world.accounts.values()],
+            "settings": self.world.settings.listing(),
+            "faults": self.world.faults.listing(),
+            "fault_kinds": {kind: text for kind, (_a, text) in faults.KINDS.items()},
+            "seq": self.world.seq,
+        }
+
+    def _summary(self, account: Account) -> Body:
+        inbox = self.world.inboxes[account.appid]
+        callback = account.callback
+        outbox = self.pusher.outbox(account.appid)
+        return {
+            "appid": account.appid,
+            "secret": account.secret,
+            "original_id": account.original_id,
+            "name": account.name,
+            "kind": account.kind,
+            "ip_whitelist": account.ip_whitelist,
+            "callback": asdict(callback) if callback else None,
+            "refuses": account.refuses,
+            "people": len(account.people),
+            "followers": sum(1 for s in account.people.values() if s & FOLLOWS),
+            "templates": [t.listing() for t in account.templates.values()],
+            "used": account.used,
+            "limits": {**accounts.DAILY_LIMITS[account.kind], **account.limits},
+            "miniprograms": account.miniprograms,
+            "accepted": inbox.accepted_count,
+            "repeated": inbox.repeated_count,
+            "shown": sum(inbox.shown.values()),
+            "receipts": {
+                "scheduled": outbox.scheduled,
+                "answered": outbox.answered,
+                "given_up": outbox.given_up,
+                "attempts": outbox.attempts,
+                "recent": list(outbox.recent)[-20:],
+            },
+        }
+
+    def list_accounts(self, request: Request, body: Body, rest: list[str]) -> Answer:
+        if rest:
+            return self._summary(self.account(rest[0]))
+        return [self._summary(a) for a in self.world.accounts.values()]
+
+    def stats(self, request: Request, body: Body, rest: list[str]) -> Body:
+        by_path: dict[str, Counter[str]] = {}
+        for (_appid, path, errcode), count in self.world.calls.items():
+            by_path.setdefault(path, Counter())[str(errcode)] += count
+        inboxes = self.world.inboxes.values()
+        outboxes = self.pusher.outboxes.values()
+        return {
+            "calls": by_path,
+            "accepted": sum(i.accepted_count for i in inboxes),
+            "repeated": sum(i.repeated_count for i in inboxes),
+            "shown": sum(sum(i.shown.values()) for i in inboxes),
+            "tokens_issued": self.world.tokens.issued,
+            "receipts": {
+                "scheduled": sum(o.scheduled for o in outboxes),
+                "waiting": self.pusher.waiting(),
+                "answered": sum(o.answered for o in outboxes),
+                "given_up": sum(o.given_up for o in outboxes),
+                "attempts": sum(o.attempts for o in outboxes),
+            },
+            "seconds": round(time.time() - self.world.started_at, 3),
+        }
+
+    def shown(self, request: Request, body: Body, rest: list[str]) -> Body:
+        """How often each openid was shown a message: the proof of "exactly once"."""
+        per_openid: Counter[str] = Counter()
+        per_message = 0
+        for openid, times in self.world.shown_counts(
+            request.argument("appid"),
+            request.argument("template_id"),
+            request.argument("client_msg_id"),
+        ):
+            per_openid[openid] += times
+            per_message = max(per_message, times)
+        only = request.argument("openid")
+        if only:
+            per_openid = Counter({only: per_openid[only]})
+        answer: Body = {
+            "total": sum(per_openid.values()),
+            "openids": len(per_openid),
+            "max_per_openid": max(per_openid.values(), default=0),
+            "max_per_message": per_message,
+            "more_than_once": [o for o, n in per_openid.items() if n > 1][:1000],
+        }
+        if request.argument("counts"):
+            answer["counts"] = per_openid
+        return answer
+
+    def messages(self, request: Request, body: Body, rest: list[str]) -> Body:
+        """Messages of one openid, newest last; `before` (a seq) pages backwards."""
+        account = self.account(request.argument("appid"))
+        openid = request.argument("openid")
+        limit = min(max(_number(request, "limit", 50), 1), 1000)
+        before = _number(request, "before", 0)
+        inbox = self.world.inboxes[account.appid]
+        if openid:
+            found = inbox.messages.get(openid, [])
+            pairs = [(openid, m) for m in found if not before or m.seq < before]
+        else:
+            every = ((o, m) for o, ms in inbox.messages.items() for m in ms)
+            fitting = [p for p in every if not before or p[1].seq < before]
+            pairs = sorted(fitting, key=lambda pair: pair[1].seq)
+        page = pairs[-limit:]
+        more = len(pairs) > len(page)
+        return {
+            "messages": [self.message(account, o, m) for o, m in page],
+            "before": page[0][1].seq if page and more else None,
+        }
+
+    def message(self, account: Account, openid: str, shown: Shown) -> Body:
+        """A message as its phone shows it."""
+        call = json.loads(shown.body)
+        removed = self.world.inboxes[account.appid].removed
+        template = account.templates.get(shown.template_id) or removed.get(
+            shown.template_id
+        )
+        miniprogram = call.get("miniprogram") or {}
+        return {
+            "seq": shown.seq,
+            "openid": openid,
+            "msgid": str(shown.msgid),
+            "at": shown.at,
+            "template_id": shown.template_id,
+            "client_msg_id": shown.client_msg_id,
+            "title": template.title if template else "",
+            "rows": template.rows(call["data"]) if template else [],
+            "data": call["data"],
+            "url": call.get("url") or "",
+            "miniprogram": miniprogram.get("appid") or "",
+            "pagepath": miniprogram.get("pagepath") or "",
+        }
+
+    def call_log(self, request: Request, body: Body, rest: list[str]) -> list[Body]:
+        """The newest calls first."""
+        limit = min(max(_number(request, "limit", 100), 1), 5000)
+        path, appid = request.argument("path"), request.argument("appid")
+        fitting = (
+            line._asdict()
+            for line in reversed(self.world.log)
+            if (not path or line.path == path) and (not appid or line.appid == appid)
+        )
+        return list(itertools.islice(fitting, limit))
+
+    def phones(self, request: Request, body: Body, rest: list[str]) -> Body:
+        """The phones page's poll: people asked for, each with the newest messages."""
+        account = self.account(request.argument("appid"))
+        inbox = self.world.inboxes[account.appid]
+        phones = []
+        for openid in request.argument("openids").split(",")[:24]:
+            state = account.people.get(openid)
+            if state is None:
+                continue
+            found = inbox.messages.get(openid, [])[-12:]
+            phones.append(
+                {
+                    **_person(openid, state),
+                    "messages": [self.message(account, openid, m) for m in found],
+                }
+            )
+        return {"seq": self.world.seq, "phones": phones, "name": account.name}
+
+    # -- changing ----------------------------------------------------------------------
+    def add_account(self, request: Request, body: Body, rest: list[str]) -> Body:
+        account = accounts.account_from(body)
+        if account.appid in self.world.accounts:
+            raise Refused(409, f"{account.appid} is there already")
+        self.world.add(account)
+        return self._summary(account)
+
+    def change_account(self, request: Request, body: Body, rest: list[str]) -> Body:
+        if not rest:
+            raise Refused(404, "PATCH accounts/{appid}")
+        account = self.account(rest[0])
+        accounts.change(account, body)
+        if "followers" in body:
+            account.add_people(int(body["followers"]) - len(account.people))
+        if body.get("kill_tokens"):
+            self.world.tokens.kill_all(account.appid)
+        return self._summary(account)
+
+    def drop_account(self, request: Request, body: Body, rest: list[str]) -> Body:
+        if not rest:
+            raise Refused(404, "DELETE accounts/{appid}")
+        self.world.drop(self.account(rest[0]).appid)
+        return {}
+
+    def list_faults(self, request: Request, body: Body, rest: list[str]) -> list[Body]:
+        return self.world.faults.listing()
+
+    def add_fault(self, request: Request, body: Body, rest: list[str]) -> Body:
+        return asdict(self.world.faults.add(body))
+
+    def drop_fault(self, request: Request, body: Body, rest: list[str]) -> Body:
+        if not rest:
+            self.world.faults.active.clear()
+        elif not rest[0].isdigit() or not self.world.faults.remove(int(rest[0])):
+            raise Refused(404, "no such fault")
+        return {}
+
+    def show_settings(self, request: Request, body: Body, rest: list[str]) -> Body:
+        return self.world.settings.listing()
+
+    def change_settings(self, request: Request, body: Body, rest: list[str]) -> Body:
+        self.world.settings.change(body)
+        self.world.apply_settings()
+        return self.world.settings.listing()
+
+    def reset(self, request: Request, body: Body, rest: list[str]) -> Body:
+        self.pusher.reset()
+        self.world.reset(keep_accounts=body.get("keep_accounts") is True)
+        return {}
+
+    def people(self, request: Request, body: Body, rest: list[str]) -> list[Body]:
+        """People of an account by number, name or part of an openid."""
+        account = self.account(request.argument("appid"))
+        wanted = request.argument("q").strip()
+        limit = min(max(_number(request, "limit", 20), 1), 1000)
+        everyone = (_person(of, state) for of, state in account.people.items())
+        fitting = (
+            p
+            for p in everyone
+            if not wanted
+            or wanted == str(p["n"])
+            or wanted in p["openid"]
+            or wanted.lower() in (p["name_zh"] + " " + p["name_en"]).lower()
+        )
+        return list(itertools.islice(fitting, limit))
+
+    async def change_person(self, body: Body, openid: str) -> Body:
+        """Follow, unfollow (both push an event), block or blacklist."""
+        account = self.account(body.get("appid"))
+        if openid not in account.people:
+            raise Refused(404, f"no openid {openid}")
+        for name, flag in (("blocks", BLOCKS), ("blacklisted", BLACKLISTED)):
+            if name in body:
+                account.flag(openid, flag, body[name] is True)
+        follows = body.get("follows")
+        if follows is not None and follows != bool(account.people[openid] & FOLLOWS):
+            account.flag(openid, FOLLOWS, follows is True)
+            event = {"Event": "subscribe" if follows else "unsubscribe", "EventKey": ""}
+            await self._push(account, openid, event)
+        return _person(openid, account.people[openid])
+
+    async def push(self, body: Body) -> Body:
+        """Push any event now: {"appid","openid","fields": {"Event": …}}."""
+        account = self.account(body.get("appid"))
+        fields = body.get("fields")
+        if not isinstance(fields, dict) or "Event" not in fields:
+            raise Refused(422, "fields: an object with Event")
+        openid = str(body.get("openid") or next(iter(account.people), ""))
+        return await self._push(account, openid, fields)
+
+    async def _push(self, account: Account, openid: str, fields: Body) -> Body:
+        push = Push(account.appid, openid, at=time.time(), fields=fields)
+        answer = await self.pusher.push_now(push)
+        if answer is None:
+            return {"pushed": False, "status": 0, "answer": "no callback configured"}
+        text = answer.error or answer.body[:500].decode(errors="replace")
+        return {"pushed": True, "status": answer.status, "answer": text}
+
+    async def set_callback(self, body: Body) -> Body:
+        """Save the server configuration as mp.weixin.qq.com does: only if echoed."""
+        account = self.account(body.pop("appid", ""))
+        callback = accounts.callback_from(body)
+        if callback is None:
+            account.callback = None
+            return {"passed": True, "detail": "removed"}
+        timeout_s = self.world.settings.push_timeout_s
+        passed, detail = await pushing.verify(callback, self.pusher.poster, timeout_s)
+        if passed:
+            callback.checked = detail
+            account.callback = callback
+        return {"passed": passed, "detail": detail}
+
+    def add_template(self, request: Request, body: Body, rest: list[str]) -> Body:
+        account = self.account(body.pop("appid", ""))
+        if len(account.templates) >= accounts.TEMPLATE_LIMIT:
+            raise Refused(409, f"{accounts.TEMPLATE_LIMIT} templates already")
+        template = accounts.template_from(body)
+        account.templates[template.template_id] = template
+        return dict(template.listing())
+
+    def drop_template(self, request: Request, body: Body, rest: list[str]) -> Body:
+        if len(rest) != 2 or rest[1] not in self.account(rest[0]).templates:
+            raise Refused(404, "DELETE templates/{appid}/{template_id}")
+        request = request._replace(body=dump({"template_id": rest[1]}))
+        return calls.remove_template(self.world, self.account(rest[0]), request)
+
+
+def _person(openid: str, state: int) -> Body:
+    number = state >> 3
+    return {
+        "openid": openid,
+        "n": number,
+        **people.person(number)._asdict(),
+        "follows": bool(state & FOLLOWS),
+        "blocks": bool(state & BLOCKS),
+        "blacklisted": bool(state & BLACKLISTED),
+    }
+
+
+def _body(request: Request) -> Body:
+    if not request.body:
+        return {}
+    body = json.loads(request.body)
+    if not isinstance(body, dict):
+        raise Refused(422, "the body: a JSON object")
+    return body
+
+
+def _same_origin(request: Request) -> None:
+    """Keep other sites' pages in a visitor's browser from working the switches."""
+    origin = request.header("Origin")
+    if origin and urlsplit(origin).netloc != request.header("Host"):
+        raise Refused(403, "another site's page")
+
+
+def _reply(answered: Body | list[Any]) -> Reply:
+    return Reply(payload(200, json.dumps(answered, ensure_ascii=False).encode(), JSON))
+
+
+def _refusal(status: int, detail: str) -> Reply:
+    return Reply(payload(status, dump({"detail": detail}), JSON))
+
+
+CALLS: dict[tuple[str, str], Call] = {
+    ("GET", "state"): Control.state,
+    ("GET", "accounts"): Control.list_accounts,
+    ("POST", "accounts"): Control.add_account,
+    ("PATCH", "accounts"): Control.change_account,
+    ("DELETE", "accounts"): Control.drop_account,
+    ("GET", "faults"): Control.list_faults,
+    ("POST", "faults"): Control.add_fault,
+    ("DELETE", "faults"): Control.drop_fault,
+    ("GET", "settings"): Control.show_settings,
+    ("PATCH", "settings"): Control.change_settings,
+    ("POST", "settings"): Control.change_settings,
+    ("GET", "stats"): Control.stats,
+    ("GET", "shown"): Control.shown,
+    ("GET", "messages"): Control.messages,
+    ("GET", "log"): Control.call_log,
+    ("GET", "phones"): Control.phones,
+    ("GET", "people"): Control.people,
+    ("PATCH", "people"): lambda c, _request, body, rest: c.change_person(
+        body, rest[0] if rest else ""
+    ),
+    ("POST", "push"): lambda c, _request, body, _rest: c.push(body),
+    ("POST", "callback"): lambda c, _request, body, _rest: c.set_callback(body),
+    ("POST", "templates"): Control.add_template,
+    ("DELETE", "templates"): Control.drop_template,
+    ("POST", "reset"): Control.reset,
+}
