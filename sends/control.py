@@ -14,9 +14,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels_wechat.models import Channel
+from channels_wechat.wechat.limits import check_value
+from channels_wechat.wechat.messages import placeholders
 
 from . import audience
 from .models import AudienceRow, Send
+from .problems import sentence
+from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
 Status = Send.Status
@@ -96,7 +100,7 @@ def submit(send: Send, at: datetime | None = None) -> None:
             submitted_at=now,
         )
         if not later:
-            _wake_preparing(send.pk)
+            wake_on_commit("prepare", send.pk)
     log.info("submitted send=%s status=%s", send.msgid, status)
 
 
@@ -117,6 +121,8 @@ def _problems(send: Send, at: datetime | None) -> dict[str, str]:
         if not send.data.get(field["key"]) and field["key"] not in {"first", "remark"}
     ]:
         problems["data"] = _("Fill in: %(fields)s.") % {"fields": ", ".join(missing)}
+    elif wrong := _constant_problems(send):
+        problems["data"] = " ".join(wrong)
     if not send.channel.enabled:
         problems["channel"] = _("The channel is disabled. Enable it first.")
     if unknown := audience.unknown_names(send):
@@ -133,6 +139,19 @@ def _problems(send: Send, at: datetime | None) -> dict[str, str]:
     if at is not None and timezone.is_naive(at):
         problems["scheduled_for"] = _("The time needs a time zone.")
     return problems
+
+
+def _constant_problems(send: Send) -> list[str]:
+    """Values without placeholders would be refused for everyone alike."""
+    assert send.template is not None
+    labels = {field["key"]: field["label"] for field in send.template.fields}
+    return [
+        sentence(problem, labels.get(key, ""))
+        for key, text in send.data.items()
+        if not placeholders(text)
+        and (problem := check_value(key, text, send.template.kind)) is not None
+        and problem.blocks
+    ]
 
 
 def pause(send: Send, by: str) -> None:
@@ -174,10 +193,10 @@ def resume(send: Send, by: str) -> None:
             resume_at=None,
         )
         if status == Status.PREPARING:
-            _wake_preparing(send.pk)
+            wake_on_commit("prepare", send.pk)
         elif status == Status.RUNNING:
             Send.objects.finish([send.pk])
-            wake_drain(send.channel_id)
+            wake_on_commit("drain", send.channel_id)
     log.info("resumed send=%s by=%s", send.msgid, by)
 
 
@@ -192,7 +211,7 @@ def cancel(send: Send, by: str) -> None:
             finished_at=timezone.now(),
             resume_at=None,
         )
-        wake_drain(send.channel_id)
+        wake_on_commit("drain", send.channel_id)
     log.info("canceled send=%s by=%s", send.msgid, by)
 
 
@@ -239,7 +258,7 @@ def start_due() -> int:
         with transaction.atomic():
             won = Send.objects.due().filter(pk=pk).update(status=Status.PREPARING)
             if won:
-                _wake_preparing(pk)
+                wake_on_commit("prepare", pk)
                 started += 1
     return started
 
@@ -248,16 +267,3 @@ def _change(send: Send, before: set[Status], **fields: object) -> None:
     won = Send.objects.filter(pk=send.pk, status__in=before).update(**fields)
     if not won:
         raise WrongState(send.msgid, Send.objects.get(pk=send.pk).status)
-
-
-def _wake_preparing(send_pk: int) -> None:
-    from . import tasks  # tasks imports this module
-
-    transaction.on_commit(lambda: tasks.wake(tasks.prepare, send_pk))
-
-
-def wake_drain(channel_pk: int) -> None:
-    """Tell a worker that there is something to send, once this is committed."""
-    from . import tasks
-
-    transaction.on_commit(lambda: tasks.wake(tasks.drain, channel_pk))

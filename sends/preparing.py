@@ -17,7 +17,7 @@ from django.utils import timezone
 from channels_wechat.wechat import limits
 from channels_wechat.wechat.messages import CompiledMessage
 
-from . import audience
+from . import audience, problems
 from .models import Chunk, Delivery, Send
 from .querysets import SKIPPED, WAITING, Moves, Row, stamp
 
@@ -86,8 +86,8 @@ def _range(send_pk: int) -> bool | None:
             return True
         moves, rows = _insert(send, last)
         if message.names:
-            problems = dict(_problems(send, message, rows))
-            moves += Delivery.objects.skip_bad_values(send.pk, problems)
+            found = dict(_problems(send, message, rows))
+            moves += Delivery.objects.skip_bad_values(send.pk, found)
         Send.objects.move(moves)
         send.prepare_cursor = last
         Send.objects.filter(pk=send.pk).update(
@@ -147,7 +147,7 @@ def _problems(
         for key, value in message.values(row.names()).items():
             problem = limits.check_value(key, value, send.template.kind)
             if problem is not None and problem.blocks:
-                yield row.id, f"{key}: {problem.code}"
+                yield row.id, problems.keep(problem)
                 break
 
 

@@ -4,10 +4,10 @@ A drain holds the channel's lease. It claims chunk by chunk, keeps the line to W
 full while it reads and writes the database, and writes results about twice a second.
 Between claims it looks whether anybody paused, canceled or disabled something.
 
-What a death in the middle leaves behind is rows in `sending`. The next drain gives them
-back *in doubt* since their claim, and repeats them with the same client_msg_id: WeChat
-shows a message with the same id once within ten minutes. A row whose doubt is older than
-that is not repeated; it becomes `unknown`.
+What a death in the middle leaves is rows in `sending`. The next drain gives them back
+*in doubt* since their claim, and repeats them with the same client_msg_id: WeChat shows
+a message with the same id once within ten minutes. A row whose doubt is older than that
+is not repeated; it becomes `unknown`.
 """
 
 import logging

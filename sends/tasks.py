@@ -1,16 +1,10 @@
 """Celery's edge. A task is a wake-up call: lost or doubled, rows say what is left."""
 
-import logging
-from typing import Any
-
 from celery import shared_task
 from celery.signals import worker_shutting_down
-from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from . import preparing, receipts, sending, sweeping
-
-log = logging.getLogger(__name__)
+from .waking import wake
 
 
 @shared_task(ignore_result=True)
@@ -36,20 +30,11 @@ def apply_receipts(channel_pk: int) -> None:
 def sweep() -> None:
     """Wake up whatever should be under way and is not."""
     for send_pk in sweeping.sends_to_prepare():
-        wake(prepare, send_pk)
+        wake("prepare", send_pk)
     for channel_pk in sweeping.channels_to_drain():
-        wake(drain, channel_pk)
+        wake("drain", channel_pk)
     for channel_pk in receipts.channels_waiting():
-        wake(apply_receipts, channel_pk)
-
-
-def wake(task: Any, *args: object) -> None:
-    """Send a wake-up call that expires, and do without when the broker is down: the
-    sweep calls again."""
-    try:
-        task.apply_async(args, expires=3 * settings.SWEEP_SECONDS, retry=False)
-    except (OperationalError, OSError) as error:
-        log.warning("no wake-up task=%s error=%s", task.name, type(error).__name__)
+        wake("apply_receipts", channel_pk)
 
 
 @worker_shutting_down.connect

@@ -79,9 +79,7 @@ def test_a_list_may_mix_userids_and_openids(send, zhang):
 
 
 def test_an_openid_shared_by_two_people_is_one_line(send, zhang):
-    OpenIDFactory(
-        channel=send.channel, recipient__userid="alias", openid=zhang.openid
-    )
+    OpenIDFactory(channel=send.channel, recipient__userid="alias", openid=zhang.openid)
 
     audience.stage(send, [], [("", zhang.openid)])
 

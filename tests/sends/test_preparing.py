@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from sends import audience, preparing
+from sends import audience, preparing, problems
 from sends.models import Chunk, Delivery, Send
 from tests.factories import OpenIDFactory, RecipientFactory, SendFactory
 
@@ -51,7 +51,9 @@ def test_bad_values_are_skipped_and_named(send, statuses):
         "c": ("skipped", "bad_value"),
     }
     error = Delivery.objects.get(send=send, userid="b").error
-    assert error.startswith("thing1: ")
+    assert problems.sentence(problems.read(error)) == (
+        "thing1 has 21 characters; WeChat takes 20."
+    )
 
 
 def test_chunks_cover_every_waiting_row_once(send, monkeypatch):
