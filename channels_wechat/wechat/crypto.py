@@ -1,8 +1,9 @@
 """Signatures and encryption of what WeChat pushes to us.
 
-AES-256-CBC with the first half of the key as IV, PKCS#7 with a block of 32 (so a padding
-of 17 to 32 bytes is right, which ready-made unpadders refuse). Inside: 16 random bytes,
-the length of the message in bytes (4, big-endian), the message, the receive id.
+AES-256-CBC with the first half of the key as IV, PKCS#7 with a block of 32 (so a
+padding of 17 to 32 bytes is right, which ready-made unpadders refuse). Inside: 16
+random bytes, the length of the message in bytes (4, big-endian), the message, the
+receive id.
 
 Source: WeChat's official sample code and
 https://developers.weixin.qq.com/miniprogram/dev/framework/server-ability/
