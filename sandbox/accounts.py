@@ -58,6 +58,15 @@ class Template:
         )
 
     @cached_property
+    def checks(self) -> tuple[tuple[str, values.Check, tuple[str, ...]], ...]:
+        """(key, check of its type, values allowed) of each typed field."""
+        return tuple(
+            (key, values.CHECKS[kind], listed)
+            for key, kind, listed in self.fields
+            if kind
+        )
+
+    @cached_property
     def is_typed(self) -> bool:
         """Whether this is a category template, whose values are checked."""
         return bool(self.fields) and all(kind for _key, kind, _listed in self.fields)

@@ -130,10 +130,10 @@ class Connection(asyncio.Protocol):
                     self._refuse(400)
                 return
             head = self.buffer[:end]
-            length = _content_length(head)
-            if length < 0 or length > MAX_BODY:
-                return self._refuse(411 if length < 0 else 413)
-            stop = end + 4 + length
+            start = _STARTS.get(head) or _start(head)
+            if start.refused:
+                return self._refuse(start.refused)
+            stop = end + 4 + start.length
             if len(self.buffer) < stop:
                 if b"100-continue" in head.lower():
                     self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -142,17 +142,10 @@ class Connection(asyncio.Protocol):
                 return
             body = self.buffer[end + 4 : stop]
             self.buffer = self.buffer[stop:]
-            try:
-                method, target, version = (
-                    head[: head.find(b"\r\n") if b"\r\n" in head else end]
-                    .decode("latin-1")
-                    .split(" ")
-                )
-            except ValueError:
-                return self._refuse(400)
-            path, _mark, query = target.partition("?")
-            answer = self.handler(Request(method, path, query, head, body, self.peer))
-            last = version == "HTTP/1.0" or _wants_close(head)
+            last = start.last
+            answer = self.handler(
+                Request(start.method, start.path, start.query, head, body, self.peer)
+            )
             if isinstance(answer, Reply):
                 if answer.delay_s or answer.after:
                     self._later(_ready(answer), last)
@@ -194,24 +187,43 @@ async def _ready(reply: Reply) -> Reply:
     return Reply(reply.payload, close=reply.close)
 
 
-def _content_length(head: bytes) -> int:
-    """Return the announced length, 0 without a body, -1 when it cannot be known."""
-    at = head.find(b"Content-Length: ")
-    if at < 0:
-        lower = head.lower()
-        if b"\r\ntransfer-encoding:" in lower:
-            return -1
-        at = lower.find(b"\r\ncontent-length:")
-        if at < 0:
-            return 0
-    start = head.index(b":", at + 2) + 1
-    end = head.find(b"\r\n", start)
-    digits = head[start : end if end >= 0 else None].strip()
-    return int(digits) if digits.isdigit() else -1
+class _Start(NamedTuple):
+    """What a request's head says: where to, how long the body, the last one or not."""
+
+    method: str
+    path: str
+    query: str
+    length: int
+    last: bool
+    refused: int = 0
 
 
-def _wants_close(head: bytes) -> bool:
-    return b"\r\nConnection: close" in head or b"\r\nconnection: close" in head
+# A bulk client repeats the same few heads a million times.
+_STARTS: dict[bytes, _Start] = {}
+
+
+def _start(head: bytes) -> _Start:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    try:
+        method, target, version = first.split(" ")
+    except ValueError:
+        return _Start("", "", "", 0, True, 400)
+    headers = {}
+    for line in lines:
+        name, _colon, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    path, _mark, query = target.partition("?")
+    length = headers.get("content-length", "0")
+    last = version == "HTTP/1.0" or headers.get("connection", "").lower() == "close"
+    if "transfer-encoding" in headers or not length.isdigit():
+        return _Start(method, path, query, 0, True, 411)
+    if int(length) > MAX_BODY:
+        return _Start(method, path, query, 0, True, 413)
+    start = _Start(method, path, query, int(length), last)
+    if len(_STARTS) >= 1000:
+        _STARTS.clear()
+    _STARTS[head] = start
+    return start
 
 
 async def listen(

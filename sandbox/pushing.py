@@ -250,7 +250,7 @@ class Pusher:
         )
 
     async def push_now(self, push: Push) -> Answer | None:
-        """Push once at once; None without a callback. A failure is tried again later."""
+        """Push at once; None without a callback. A failure is tried again later."""
         outbox = self.outbox(push.appid)
         outbox.scheduled += 1
         return await self._attempt(push, outbox)
@@ -266,7 +266,7 @@ class Pusher:
 async def verify(
     callback: Callback, poster: Poster, timeout_s: float
 ) -> tuple[bool, str]:
-    """Do the echostr check of "server configuration"; return (passed, what happened)."""
+    """Do the echostr check of "server configuration"; say whether and how it went."""
     timestamp, nonce = str(int(time.time())), str(secrets.randbelow(10**10))
     echostr = str(secrets.randbelow(10**19))
     query = urlencode(

@@ -25,6 +25,10 @@ STATUSES = {
 }
 
 
+# json.loads guesses the encoding of bytes each time; raw control characters pass.
+_read = json.JSONDecoder(strict=False).decode
+
+
 class Accepted:
     """A message WeChat took: what to answer, and what its receipt will say."""
 
@@ -40,7 +44,7 @@ def accept(world: "World", account: Account, body: bytes) -> Accepted:
     Raises Refusal.
     """
     try:
-        call = json.loads(body)
+        call = _read(body.decode())
     except ValueError:
         raise Refusal(47001) from None
     if not isinstance(call, dict):
@@ -112,7 +116,11 @@ def _check_data(template: Template, data: object) -> None:
         raise Refusal(47001)
     if not template.is_typed:
         return
-    for key, kind, listed in template.fields:
-        wrong = values.problem(kind, value_text(data.get(key)), listed)
+    for key, check, listed in template.checks:
+        part = data.get(key)
+        value = part.get("value") if isinstance(part, dict) else part
+        if not isinstance(value, str):
+            value = value_text(part)
+        wrong = values.problem(check, value, listed)
         if wrong:
             raise Refusal(47003, f"data.{key}.value {wrong}")

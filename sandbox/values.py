@@ -8,6 +8,7 @@ checks on purpose: the two must agree, and a test says so.
 import re
 from collections.abc import Callable
 
+Check = Callable[[str], bool]
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CLOCK = r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?"
 _DAY = r"\d{4}(?:年\d{1,2}月\d{1,2}日|-\d{1,2}-\d{1,2}|/\d{1,2}/\d{1,2}|年\d{1,2}月)"
@@ -40,7 +41,7 @@ def _name(value: str) -> bool:
 
 
 _AMOUNT = re.compile(r"[¥￥$€£₩]?\d+(?:\.\d+)?元?").fullmatch
-_CHECKS: dict[str, Callable[[str], bool]] = {
+CHECKS: dict[str, Check] = {
     "thing": _up_to(20),
     "short_thing": _up_to(20),
     "const": _up_to(20),
@@ -54,7 +55,7 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "date": _shape(rf"{_DATE}(?:\s?~\s?{_DATE})?"),
     "amount": _amount,
     "phone_number": _shape(r"[0-9+\-()# ]{1,17}"),
-    "car_number": _shape(rf"[{_HAN}A-Z]?[A-Z0-9·-]{{1,7}}[{_HAN}]?"),
+    "car_number": _shape(rf"(?=.{{1,8}}$)[{_HAN}]?[A-Z0-9·-]{{1,8}}[{_HAN}]?"),
     "name": _name,
     "phrase": _shape(f"[{_HAN}]{{1,5}}"),
 }
@@ -65,18 +66,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]").search
 def value_type(key: str) -> str:
     """Return the type a key names ("thing4" -> "thing"), "" for historical keys."""
     match = _KEY.fullmatch(key)
-    return match[1] if match and match[1] in _CHECKS else ""
+    return match[1] if match and match[1] in CHECKS else ""
 
 
-def problem(kind: str, value: str, listed: tuple[str, ...] = ()) -> str:
+def problem(check: Check, value: str, listed: tuple[str, ...] = ()) -> str:
     """Return "", or what WeChat's 47003 says of the value (its own misspelling)."""
     if not value or value.isspace():
         return "is emtpy"
-    if _CONTROL(value) or not _CHECKS[kind](value):
-        return "invalid"
-    if listed and value not in listed:
-        return "invalid"
-    if kind == "car_number" and len(value) > 8:
+    if _CONTROL(value) or not check(value) or (listed and value not in listed):
         return "invalid"
     return ""
 

@@ -161,7 +161,8 @@ class WeChat:
         fault: str,
     ) -> None:
         world = self.world
-        path = request.path
+        # Only known paths: anyone may ask for anything, and the counter never forgets.
+        path = request.path if request.path in _METHODS else "(unknown)"
         world.calls[appid, path, errcode] += 1
         world.log.append(
             LogLine(
