@@ -1,7 +1,7 @@
 """`manage.py demo`: the main job, once, for real, against the stand-in WeChat.
 
-Everything a person would do goes the same roads: the resource API for channel, templates
-and upload, the send as the console submits it, receipts as WeChat pushes them.
+Everything a person would do goes the same roads: the resource API for channel,
+templates and upload, the send as the console submits it, receipts as WeChat pushes them.
 """
 
 import json
