@@ -1,0 +1,415 @@
+"""Drains against the sandbox: what is sent, what each answer leads to."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from channels_wechat.models import AccessToken, Channel
+from sandbox import people
+from sends import audience, control, preparing, sending, sweeping
+from sends.leases import Lease, LeaseLost
+from sends.models import Chunk, Delivery, Drain, Send
+from sends.querysets import Result
+from tests.factories import ChannelFactory, OpenIDFactory, SendFactory, TemplateFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("true_counters")]
+
+APPID = "wx5a0db0c5e7000001"
+MEETING = "tSBmeeting0003pB6nKx4Dv9Sc2Ht7Gw5Qe1Lm8Ry3U"
+
+
+@pytest.fixture
+def channel(sandbox, settings):
+    sandbox.reset()
+    settings.WECHAT_API_BASE = sandbox.url
+    return ChannelFactory(appid=APPID, app_secret="5a0db0c5e70000015a0db0c5e7000001")
+
+
+@pytest.fixture
+def template(channel, sandbox):
+    (known,) = [
+        t for t in sandbox.account(APPID)["templates"] if t["template_id"] == MEETING
+    ]
+    fields = limits_fields(known["content"])
+    return TemplateFactory(channel=channel, template_id=MEETING, fields=fields)
+
+
+def limits_fields(content):
+    from channels_wechat.wechat.limits import parse_fields
+
+    return [field._asdict() for field in parse_fields(content)]
+
+
+VALUES = {"thing": "周会", "time": "2026年5月8日 10:00", "character_string": "A1"}
+
+
+@pytest.fixture
+def prepared(template):
+    """Make a prepared send to the sandbox's people number 1 to `count`."""
+
+    def make(count=20, **fields):
+        send = SendFactory(
+            template=template,
+            status=Send.Status.PREPARING,
+            data={f["key"]: VALUES[f["type"]] for f in template.fields},
+            **fields,
+        )
+        openids = [people.openid(APPID, n) for n in range(1, count + 1)]
+        audience.stage(send, [], [("", openid) for openid in openids])
+        preparing.prepare(send.pk)
+        return send
+
+    return make
+
+
+def counts(send):
+    return {k: v for k, v in Send.objects.get(pk=send.pk).counts.items() if v}
+
+
+def by_status(send):
+    return dict(
+        Counter(
+            Delivery.Status(status).name.lower()
+            for status in Delivery.objects.filter(send=send).values_list(
+                "status", flat=True
+            )
+        )
+    )
+
+
+def make_all_due():
+    Chunk.objects.update(due_at=timezone.now() - timedelta(seconds=1))
+    Drain.objects.update(hold_until=None)
+
+
+def test_everyone_is_sent_to_once(channel, prepared, sandbox):
+    send = prepared(count=1200)
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 1200}
+    assert sandbox.shown()["total"] == 1200
+    assert sandbox.shown()["max_per_openid"] == 1
+    send.refresh_from_db()
+    assert send.status == Send.Status.FINISHED
+    assert send.finished_at is not None
+    assert Delivery.objects.filter(send=send, wechat_msgid__gt=2**53).count() == 1200
+
+
+def test_a_second_drain_finds_the_lease_taken(channel, prepared):
+    send = prepared()
+    lease = Lease.take(channel.pk)
+
+    sending.drain(channel.pk)
+    assert counts(send) == {"waiting": 20}
+
+    lease.release()
+    sending.drain(channel.pk)
+    assert counts(send) == {"accepted": 20}
+
+
+@pytest.mark.parametrize("kind", ["busy_after", "close", "truncated", "bad_gateway"])
+def test_an_answer_never_seen_is_repeated_and_shown_once(
+    channel, prepared, sandbox, kind
+):
+    send = prepared()
+    sandbox.faults(kind=kind, calls=7)
+
+    sending.drain(channel.pk)
+    assert counts(send) == {"accepted": 13, "waiting": 7}
+    make_all_due()
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 20}
+    assert sandbox.shown()["total"] == 20
+    assert sandbox.shown()["max_per_openid"] == 1
+
+
+def test_a_doubt_older_than_wechats_memory_becomes_unknown(channel, prepared, sandbox):
+    send = prepared()
+    sandbox.faults(kind="close", calls=3)
+    sending.drain(channel.pk)
+    Delivery.objects.filter(send=send, status=Delivery.Status.WAITING).update(
+        doubt_since=timezone.now() - timedelta(minutes=10)
+    )
+    make_all_due()
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 17, "unknown": 3}
+    assert sandbox.shown()["total"] == 20  # they had arrived; nobody was shown two
+    send.refresh_from_db()
+    assert send.status == Send.Status.FINISHED
+
+
+def test_a_dead_worker_leaves_doubt_that_the_next_drain_settles(
+    channel, prepared, sandbox
+):
+    send = prepared()
+    dead = Lease.take(channel.pk)
+    chunk = Chunk.objects.get(send=send)
+    chunk.state, chunk.fence = Chunk.State.CLAIMED, dead.fence
+    chunk.claimed_at = timezone.now() - timedelta(minutes=1)
+    chunk.save()
+    rows = Delivery.objects.claim(chunk)
+    Send.objects.filter(pk=send.pk).update(n_waiting=0, n_sending=20)
+    assert sweeping.channels_to_drain() == []  # its lease lives
+
+    Drain.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert sweeping.channels_to_drain() == [channel.pk]
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 20}
+    assert sandbox.shown()["max_per_openid"] == 1
+    with pytest.raises(LeaseLost):
+        dead.hold()
+    # Whatever the dead one still brings changes nothing.
+    late = [Result(row.id, Delivery.Status.REFUSED) for row in rows]
+    assert not Delivery.objects.record(late)
+
+
+def test_40001_costs_one_refresh_and_no_message(channel, prepared, sandbox):
+    send = prepared(count=600)
+    sandbox.faults(kind="token_dies", calls=1)
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 600}
+    assert sandbox.stats()["tokens_issued"] == 2
+    assert AccessToken.objects.get(channel=channel).generation == 2
+    assert sandbox.shown()["max_per_openid"] == 1
+
+
+def test_a_token_that_dies_again_and_again_pauses_instead_of_looping(
+    channel, prepared, sandbox
+):
+    send = prepared()
+    sandbox.faults(kind="errcode", errcode=40001)
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code) == ("paused", "channel")
+    assert counts(send) == {"waiting": 20}
+    assert sandbox.stats()["tokens_issued"] <= 3
+
+
+def test_45009_pauses_says_why_and_when_it_goes_on(channel, prepared, sandbox):
+    send = prepared(count=600)
+    other = prepared(count=5)
+    sandbox.faults(kind="daily_quota")
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code, send.pause_errcode) == (
+        "paused",
+        "quota",
+        45009,
+    )
+    assert send.resume_at > timezone.now()
+    assert send.resume_at - timezone.now() < timedelta(days=1, minutes=6)
+    assert counts(send) == {"waiting": 600}
+    assert Send.objects.get(pk=other.pk).status == "paused"
+
+    sandbox.reset()
+    Send.objects.update(resume_at=timezone.now())
+    sweeping.sends_to_prepare()
+    sending.drain(channel.pk)
+    assert counts(send) == {"accepted": 600}
+
+
+def test_a_wrong_ip_pauses_with_wechats_own_words(channel, prepared, sandbox):
+    send = prepared()
+    sandbox.account(APPID, ip_whitelist=["192.0.2.1"])
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code, send.pause_errcode) == (
+        "paused",
+        "channel",
+        40164,
+    )
+    assert "127.0.0.1" in send.pause_detail
+    assert counts(send) == {"waiting": 20}
+
+
+def test_a_refused_person_does_not_stop_the_others(channel, prepared, sandbox):
+    send = prepared()
+    openid = people.openid(APPID, 3)
+    bound = OpenIDFactory(channel=channel, openid=openid)
+    elsewhere = OpenIDFactory(openid=openid)
+    sandbox.faults(kind="errcode", errcode=43004, openid=openid)
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 19, "refused": 1}
+    refused = Delivery.objects.get(send=send, status=Delivery.Status.REFUSED)
+    assert (refused.openid, refused.errcode) == (openid, 43004)
+    bound.refresh_from_db()
+    elsewhere.refresh_from_db()
+    assert (bound.followed, elsewhere.followed) == (False, None)
+
+
+def test_a_deleted_template_pauses_only_its_send(channel, prepared, sandbox):
+    send = prepared()
+    send.template.template_id = "tSBgone"
+    send.template.save()
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code, send.pause_errcode) == (
+        "paused",
+        "template",
+        40037,
+    )
+    assert counts(send) == {"waiting": 20}
+
+
+def test_twenty_identical_unknown_errors_pause_the_send(channel, prepared, sandbox):
+    Channel.objects.update(connections=1)
+    send = prepared(count=50)
+    sandbox.faults(kind="errcode", errcode=77777, errmsg="brand new")
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code, send.pause_errcode) == (
+        "paused",
+        "unknown_errors",
+        77777,
+    )
+    # One may have been under way when the twentieth came back.
+    assert 20 <= counts(send)["refused"] <= 21
+
+
+def test_45011_lets_the_channel_rest_and_goes_on(channel, prepared, sandbox):
+    send = prepared()
+    sandbox.faults(kind="rate_limit", calls=1)
+
+    sending.drain(channel.pk)
+
+    drain = Drain.objects.get(channel=channel)
+    assert drain.hold_until > timezone.now() + timedelta(seconds=50)
+    assert "45011" in drain.hold_reason
+    assert sweeping.channels_to_drain() == []
+    assert Send.objects.get(pk=send.pk).status == "running"
+
+    make_all_due()
+    assert sweeping.channels_to_drain() == [channel.pk]
+    sending.drain(channel.pk)
+    assert counts(send) == {"accepted": 20}
+
+
+def test_wechat_out_of_reach_loses_and_doubts_nothing(channel, prepared, settings):
+    send = prepared(count=60)
+    AccessToken.objects.create(
+        channel=channel,
+        value="kept",
+        generation=1,
+        obtained_at=timezone.now(),
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+    settings.WECHAT_API_BASE = "http://127.0.0.1:9"
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"waiting": 60}
+    assert not Delivery.objects.filter(doubt_since__isnull=False).exists()
+    assert Drain.objects.get(channel=channel).hold_reason
+
+
+def test_a_canceled_send_is_settled_doubts_as_unknown(channel, prepared, sandbox):
+    send = prepared()
+    sandbox.faults(kind="close", calls=2)
+    sending.drain(channel.pk)
+    Send.objects.filter(pk=send.pk).update(status=Send.Status.PAUSED)
+    fresh = prepared(count=5)
+    control.cancel(send, by="li")
+    control.cancel(fresh, by="li")
+
+    assert sweeping.channels_to_drain() == [channel.pk]
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 18, "unknown": 2}
+    assert counts(fresh) == {"canceled": 5}
+
+
+def test_a_send_canceled_while_it_is_prepared_is_settled(channel, template):
+    send = SendFactory(template=template, status=Send.Status.PREPARING)
+    delivery = Delivery.objects.create(send=send, channel=channel, openid="o1")
+    Send.objects.filter(pk=send.pk).update(n_waiting=1)
+    control.cancel(send, by="li")
+
+    assert sweeping.channels_to_drain() == [channel.pk]
+    sending.drain(channel.pk)
+
+    delivery.refresh_from_db()
+    assert delivery.status == Delivery.Status.CANCELED
+
+
+def test_a_disabled_channel_pauses_its_sends(channel, prepared, sandbox):
+    send = prepared()
+    Channel.objects.update(enabled=False)
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code) == ("paused", "disabled")
+    assert sandbox.shown()["total"] == 0
+
+
+def test_urgent_sends_go_first(channel, prepared, sandbox):
+    slow = prepared(count=30, priority=3)
+    urgent = prepared(count=2, priority=1)
+    Channel.objects.update(rate_per_s=20, connections=1)
+
+    sending.drain(channel.pk)
+
+    assert counts(slow) == {"accepted": 30}
+    first_slow = Delivery.objects.filter(send=slow).order_by("wechat_msgid").first()
+    for delivery in Delivery.objects.filter(send=urgent):
+        assert delivery.wechat_msgid < first_slow.wechat_msgid
+
+
+def test_a_slow_channel_claims_only_what_it_can_send_soon(channel, prepared, sandbox):
+    Channel.objects.update(rate_per_s=40)
+    send = prepared(count=90)
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 90}
+    sizes = [
+        Delivery.objects.of_chunk(chunk).count()
+        for chunk in Chunk.objects.filter(send=send)
+    ]
+    assert sum(sizes) == 90
+    assert max(sizes) <= 40
+
+
+def test_another_channels_openid_is_never_touched(channel, prepared, sandbox):
+    other = ChannelFactory()
+    OpenIDFactory(channel=other, openid="oForeign0000000000000000000f")
+    send = SendFactory(
+        template=TemplateFactory(channel=channel, template_id=MEETING),
+        status=Send.Status.PREPARING,
+    )
+    audience.stage(send, [], [("", "oForeign0000000000000000000f")])
+    preparing.prepare(send.pk)
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"skipped": 1}
+    assert sandbox.stats()["calls"].get("/cgi-bin/message/template/send") is None
+
+
+def test_client_msg_ids_are_fixed_short_and_different(prepared):
+    one, two = prepared(count=1), prepared(count=1)
+    ids = {sending.client_msg_id(send, 2**62) for send in (one, one, two)}
+
+    assert len(ids) == 2
+    assert max(map(len, ids)) <= 32
