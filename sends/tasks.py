@@ -3,7 +3,7 @@
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from . import preparing, receipts, sending, sweeping
+from . import preflight, preparing, reading, receipts, sending, sweeping
 from .waking import wake
 
 
@@ -24,6 +24,18 @@ def drain(channel_pk: int) -> None:
 def apply_receipts(channel_pk: int) -> None:
     """Bring what WeChat pushed to the deliveries of one channel."""
     receipts.apply_waiting(channel_pk)
+
+
+@shared_task(ignore_result=True)
+def read_audience(send_pk: int) -> None:
+    """Read the list or file of a draft into its audience."""
+    reading.read(send_pk)
+
+
+@shared_task(ignore_result=True)
+def check_values(send_pk: int) -> None:
+    """Check a draft's values for everyone it would go to."""
+    preflight.check(send_pk)
 
 
 @shared_task(ignore_result=True)

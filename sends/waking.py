@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
-Task = Literal["prepare", "drain", "apply_receipts"]
+Task = Literal["prepare", "drain", "apply_receipts", "read_audience", "check_values"]
 
 
 def wake(task: Task, pk: int) -> None:
