@@ -1,0 +1,476 @@
+"""The first sheet of an .xlsx workbook, read as a stream on zipfile and expat.
+
+Constant memory but for the workbook's table of strings, which is read no further than
+the rows need it. Nothing the file claims about itself is believed: neither the sizes in
+the zip directory nor `<dimension>`; only what is really inflated counts.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.parsers import expat
+
+from .cells import (
+    MAX_CHARACTERS,
+    Cell,
+    CellProblem,
+    Refused,
+    format_shows,
+    moment,
+    number,
+    text_of,
+)
+
+MAX_INFLATED_BYTES = 1 << 30
+MAX_STRINGS_CHARACTERS = 300_000_000
+MAX_ROW = 1_048_576  # Excel's last one
+MAX_COLUMNS = 256
+_MAX_STYLES = 65_536
+_BLOCK = 65_536
+
+
+class XlsxTable:
+    """Rows of the first visible worksheet."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except zipfile.BadZipFile:
+            raise Refused("damaged") from None
+        self._inflated = 0
+        self._parts = {
+            info.filename.replace("\\", "/").lstrip("/").lower(): info
+            for info in self._zip.infolist()
+        }
+        self._refuse_other_documents()
+        sheet, strings, styles, self._epoch_1904 = self._find_parts()
+        self._shows = self._date_styles(styles)
+        self._strings = _Strings(self._blocks(strings)) if strings else None
+        self._sheet = sheet
+        self.bytes_total = self._parts[sheet].file_size
+        self.bytes_done = 0
+
+    def _refuse_other_documents(self) -> None:
+        if any(info.flag_bits & 1 for info in self._parts.values()):
+            raise Refused("encrypted")
+        if "xl/workbook.bin" in self._parts:
+            raise Refused("binary_workbook")
+        if "[content_types].xml" not in self._parts:
+            raise Refused("not_a_workbook")
+        if "word/document.xml" in self._parts or "ppt/presentation.xml" in self._parts:
+            raise Refused("not_a_workbook")
+
+    # -- the parts of the package ------------------------------------------------------
+
+    def _blocks(self, name: str) -> Iterator[bytes]:
+        """Yield a part's bytes, counting what all parts together really inflate to."""
+        info = self._parts.get(name)
+        if info is None:
+            raise Refused("damaged")
+        if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise Refused("damaged")
+        with self._zip.open(info) as file:
+            while block := file.read(_BLOCK):
+                self._inflated += len(block)
+                if self._inflated > MAX_INFLATED_BYTES:
+                    raise Refused("too_big_inside", limit=MAX_INFLATED_BYTES >> 20)
+                yield block
+
+    def _elements(
+        self, name: str
+    ) -> Iterator[tuple[str, dict[str, str], tuple[str, ...]]]:
+        """Yield (local name, attributes, parents) of each element of a small part."""
+        found: list[tuple[str, dict[str, str], tuple[str, ...]]] = []
+        path: list[str] = []
+
+        def start(tag: str, attributes: dict[str, str]) -> None:
+            tag = tag.rpartition(":")[2]
+            found.append((tag, attributes, tuple(path)))
+            path.append(tag)
+            if len(path) > 64:
+                raise Refused("damaged")
+
+        parser = _parser()
+        parser.StartElementHandler = start
+        parser.EndElementHandler = lambda tag: path.pop()
+        for block in self._blocks(name):
+            _feed(parser, block)
+            yield from found
+            found.clear()
+        parser.Parse(b"", True)
+        yield from found
+
+    def _relations(self, part: str) -> dict[str, tuple[str, str]]:
+        """Return {id: (kind, part name)} of what a part points at."""
+        place = PurePosixPath(part)
+        name = str(place.parent / "_rels" / f"{place.name}.rels")
+        if name not in self._parts:
+            return {}
+        relations: dict[str, tuple[str, str]] = {}
+        for tag, attributes, _parents in self._elements(name):
+            if tag != "Relationship" or attributes.get("TargetMode") == "External":
+                continue
+            target = attributes.get("Target", "").replace("\\", "/")
+            kind = attributes.get("Type", "").rpartition("/")[2]
+            if not target.startswith("/"):
+                target = f"{place.parent}/{target}"
+            parts: list[str] = []
+            for piece in target.split("/"):
+                if piece == "..":
+                    del parts[-1:]
+                elif piece not in {"", "."}:
+                    parts.append(piece)
+            relations[attributes.get("Id", "")] = (kind, "/".join(parts).lower())
+        return relations
+
+    def _find_parts(self) -> tuple[str, str | None, str | None, bool]:
+        """Return the parts sheet, strings, styles, and whether days count from 1904."""
+        workbook = next(
+            (
+                part
+                for kind, part in self._relations("").values()
+                if kind == "officeDocument" and part in self._parts
+            ),
+            "xl/workbook.xml",
+        )
+        if workbook not in self._parts:
+            raise Refused("not_a_workbook")
+        relations = self._relations(workbook)
+        sheets: list[str] = []
+        epoch_1904 = is_workbook = False
+        for tag, attributes, parents in self._elements(workbook):
+            if tag == "workbook" and not parents:
+                is_workbook = True
+            elif tag == "workbookPr":
+                epoch_1904 = attributes.get("date1904", "0") in {"1", "true", "on"}
+            elif tag == "sheet" and attributes.get("state", "visible") == "visible":
+                wanted = next(
+                    (v for k, v in attributes.items() if k.endswith(":id")), ""
+                )
+                kind, part = relations.get(wanted, ("", ""))
+                if kind == "worksheet" and part in self._parts:
+                    sheets.append(part)
+        if not is_workbook:
+            raise Refused("not_a_workbook")
+        if not sheets:
+            raise Refused("no_sheet")
+        by_kind = {kind: part for kind, part in relations.values()}
+        strings, styles = by_kind.get("sharedStrings"), by_kind.get("styles")
+        return (
+            sheets[0],
+            strings if strings in self._parts else None,
+            styles if styles in self._parts else None,
+            epoch_1904,
+        )
+
+    def _date_styles(self, part: str | None) -> dict[str, str]:
+        """Return {style index of a cell: "date", "time" or "duration"}."""
+        codes: dict[int, str] = {}
+        formats: list[int] = []
+        for tag, attributes, parents in self._elements(part) if part else ():
+            if tag == "numFmt":
+                codes[_integer(attributes.get("numFmtId"))] = attributes.get(
+                    "formatCode", ""
+                )[:1000]
+            elif tag == "xf" and parents[-1:] == ("cellXfs",):
+                formats.append(_integer(attributes.get("numFmtId", "0")))
+            if len(codes) > _MAX_STYLES or len(formats) > _MAX_STYLES:
+                raise Refused("damaged")
+        return {
+            str(index): shows
+            for index, format_id in enumerate(formats)
+            if (shows := format_shows(format_id, codes.get(format_id)))
+        }
+
+    # -- the rows ----------------------------------------------------------------------
+
+    def rows(self) -> Iterator[tuple[int, list[Cell]]]:
+        """Yield (row number as Excel shows it, cells) for each row that has a cell.
+
+        A cell beyond column 256 is no part of any table we read. Alone in its row it is
+        reported as the problem of the row, in the first column.
+        """
+        reader = _SheetReader(self._shows, self._strings, self._epoch_1904)
+        for block in self._blocks(self._sheet):
+            reader.feed(block)
+            self.bytes_done += len(block)
+            yield from reader.ready
+            reader.ready.clear()
+            if reader.finished:
+                break
+        else:
+            reader.close()
+            yield from reader.ready
+        self.bytes_done = self.bytes_total
+
+
+def _parser() -> expat.XMLParserType:
+    def refuse(*_declaration: Any) -> None:
+        # Entities are how a few bytes become gigabytes; spreadsheets never use them.
+        raise Refused("dtd")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartDoctypeDeclHandler = refuse
+    return parser
+
+
+def _feed(parser: expat.XMLParserType, block: bytes) -> None:
+    before = parser.CurrentByteIndex
+    parser.Parse(block)
+    # A tag that does not end is scanned anew with each block: time in its square.
+    # None is longer than a block, so one block without a single event is the sign.
+    if parser.CurrentByteIndex == before >= 0 and len(block) == _BLOCK:
+        raise Refused("damaged")
+
+
+def _integer(text: str | None) -> int:
+    try:
+        return int(text or "")
+    except ValueError:
+        raise Refused("damaged") from None
+
+
+class _Strings:
+    """The workbook's table of strings, read as far as somebody asked."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self.known: list[str] = []
+        self._blocks = blocks
+        self._characters = 0
+        self._parser = _parser()
+        pieces: list[str] = []
+        keep = False
+        phonetic = 0
+        length = 0
+
+        def start(tag: str, _attributes: dict[str, str]) -> None:
+            nonlocal keep, phonetic, length
+            tag = tag.rpartition(":")[2]
+            if tag == "t":
+                keep = not phonetic
+            elif tag == "si":
+                pieces.clear()
+                length = 0
+            elif tag == "rPh":
+                phonetic += 1
+
+        def end(tag: str) -> None:
+            nonlocal keep, phonetic
+            tag = tag.rpartition(":")[2]
+            if tag == "t":
+                keep = False
+            elif tag == "si":
+                self.known.append(text_of("".join(pieces)))
+            elif tag == "rPh":
+                phonetic -= 1
+
+        def characters(text: str) -> None:
+            nonlocal length
+            self._characters += len(text)
+            if self._characters > MAX_STRINGS_CHARACTERS:
+                raise Refused("too_big_inside", limit=MAX_INFLATED_BYTES >> 20)
+            if keep:
+                length += len(text)
+                # One more than allowed, so that the row can be told about it.
+                if length <= MAX_CHARACTERS + 1:
+                    pieces.append(text)
+                elif length - len(text) <= MAX_CHARACTERS:
+                    pieces.append(text[: MAX_CHARACTERS + 1 - (length - len(text))])
+
+        self._parser.StartElementHandler = start
+        self._parser.EndElementHandler = end
+        self._parser.CharacterDataHandler = characters
+
+    def get(self, index: int) -> str:
+        while index >= len(self.known):
+            block = next(self._blocks, None)
+            if block is None:
+                raise Refused("damaged")
+            _feed(self._parser, block)
+        return self.known[index]
+
+
+class _SheetReader:
+    """Turns a sheet's XML into rows; `ready` holds those that are complete."""
+
+    def __init__(
+        self, shows: dict[str, str], strings: _Strings | None, epoch_1904: bool
+    ) -> None:
+        self.ready: list[tuple[int, list[Cell]]] = []
+        self.finished = False
+        self._shows = shows
+        self._epoch_1904 = epoch_1904
+        self._get_string = strings.get if strings else None
+        self._parser = _parser()
+        self._parser.StartElementHandler = self._root
+        self._known = strings.known if strings else []
+
+    def feed(self, block: bytes) -> None:
+        _feed(self._parser, block)
+
+    def close(self) -> None:
+        self._parser.Parse(b"", True)
+
+    def _root(self, tag: str, _attributes: dict[str, str]) -> None:
+        """Learn the prefix (`x:worksheet` is as good as `worksheet`), then read on."""
+        prefix, _colon, local = tag.rpartition(":")
+        if local != "worksheet":
+            raise Refused("damaged")
+        self._read(f"{prefix}:" if prefix else "")
+
+    def _read(self, prefix: str) -> None:
+        # Closures, not methods: this is the loop over every cell of a million rows.
+        tag_c, tag_v, tag_t = f"{prefix}c", f"{prefix}v", f"{prefix}t"
+        tag_row, tag_data = f"{prefix}row", f"{prefix}sheetData"
+        tag_f, tag_phonetic = f"{prefix}f", f"{prefix}rPh"
+        parser, ready, known, shows = (
+            self._parser,
+            self.ready,
+            self._known,
+            self._shows,
+        )
+        value, epoch_1904 = self._value, self._epoch_1904
+        columns: dict[str, int] = {}
+        row: list[Cell] = []
+        pieces: list[str] = []
+        kind: str | None = None
+        style: str | None = None
+        at = row_number = length = phonetic = 0
+        grab = formula = far = False
+        far_reference = ""
+
+        def start(tag: str, attributes: dict[str, str]) -> None:
+            nonlocal kind, style, at, grab, formula, row_number, row, length
+            nonlocal phonetic, far, far_reference
+            if tag in (tag_v, tag_t):
+                grab = not phonetic
+            elif tag == tag_c:
+                kind = attributes.get("t")
+                style = attributes.get("s")
+                formula = False
+                if pieces:
+                    pieces.clear()
+                length = 0
+                reference = attributes.get("r")
+                if reference is None:
+                    at = len(row)
+                else:
+                    letters = reference.rstrip("0123456789")
+                    known_at = columns.get(letters)
+                    if known_at is None:
+                        known_at = columns[letters] = _column(letters)
+                    at = known_at
+                if at >= MAX_COLUMNS:
+                    far, far_reference = True, reference or ""
+            elif tag == tag_row:
+                said = attributes.get("r")
+                row_number = row_number + 1 if said is None else _integer(said)
+                if not 0 < row_number <= MAX_ROW:
+                    raise Refused("too_many_rows", limit=MAX_ROW)
+                row = []
+                far = False
+            elif tag == tag_f:
+                formula = True
+            elif tag == tag_phonetic:
+                phonetic += 1
+
+        def end(tag: str) -> None:
+            nonlocal grab, phonetic
+            if tag in (tag_v, tag_t):
+                grab = False
+            elif tag == tag_c:
+                if at >= MAX_COLUMNS or not (pieces or formula):
+                    return
+                cell: Cell
+                if not pieces:
+                    # A formula, and no program has ever worked it out.
+                    cell = "" if kind in _TEXTS else CellProblem("no_kept_value", "")
+                    text = ""
+                else:
+                    text = pieces[0] if len(pieces) == 1 else "".join(pieces)
+                    if kind == "s":
+                        try:
+                            # A minus would count from the end of the list.
+                            cell = (
+                                value(kind, text) if "-" in text else known[int(text)]
+                            )
+                        except (IndexError, ValueError):
+                            cell = value(kind, text)
+                        if isinstance(cell, str) and len(cell) > MAX_CHARACTERS:
+                            cell = CellProblem("too_long", cell[:60])
+                    elif kind is None or kind == "n":
+                        if style in shows:
+                            cell = moment(
+                                text.strip(), shows[style], epoch_1904=epoch_1904
+                            )
+                        else:
+                            cell = number(text)
+                    else:
+                        cell = value(kind, text)
+                while len(row) < at:
+                    row.append("")
+                if len(row) == at:
+                    row.append(cell)
+                else:
+                    row[at] = cell
+            elif tag == tag_row:
+                if row:
+                    ready.append((row_number, row))
+                elif far:
+                    ready.append(
+                        (row_number, [CellProblem("far_cell", far_reference[:60])])
+                    )
+            elif tag == tag_phonetic:
+                phonetic -= 1
+            elif tag == tag_data:
+                self.finished = True
+                parser.StartElementHandler = None
+                parser.EndElementHandler = None
+                parser.CharacterDataHandler = None
+
+        def characters(text: str) -> None:
+            nonlocal length
+            if grab:
+                length += len(text)
+                if length <= MAX_CHARACTERS + _PIECE:
+                    pieces.append(text)
+
+        parser.StartElementHandler = start
+        parser.EndElementHandler = end
+        parser.CharacterDataHandler = characters
+
+    def _value(self, kind: str, text: str) -> Cell:
+        """Return the cell for the kinds that are rarer than plain numbers."""
+        if kind == "s":
+            index = _integer(text)
+            if self._get_string is None or index < 0:
+                raise Refused("damaged")
+            return self._get_string(index)
+        if kind == "b":
+            return "TRUE" if text.strip() in {"1", "true"} else "FALSE"
+        if kind == "e":
+            return CellProblem("error_value", text[:60])
+        if kind == "d":
+            # ISO 8601, which Excel reads but never writes: 2026-01-31T08:30:00
+            return text.strip().replace("T00:00:00", "").replace("T", " ")
+        if len(text) > MAX_CHARACTERS:
+            return CellProblem("too_long", text[:60])
+        return text_of(text)
+
+
+# Kinds of cells that may well hold a text of no characters.
+_TEXTS = {"s", "str", "inlineStr", "d"}
+# expat hands text on in pieces of this size at most.
+_PIECE = 8192
+
+
+def _column(letters: str) -> int:
+    """Return 0 for A, 25 for Z, 26 for AA."""
+    if not letters.isascii() or not letters.isalpha() or len(letters) > 3:
+        raise Refused("damaged")
+    index = 0
+    for letter in letters.upper():
+        index = index * 26 + ord(letter) - 64
+    return index - 1
