@@ -1,0 +1,268 @@
+"""Receipts: bringing what WeChat pushed to the deliveries it speaks of.
+
+Events are stored as they come (sends.api.callbacks) and applied here, in bulk, later. A
+receipt may come before the answer of the send itself is written, twice, late, in any
+order, or for a message that somebody else sent; none of that may make a wrong row.
+
+* The delivery with the same openid and msgid is the one.
+* Until there is one, the event waits: it is tried again at growing intervals for a day.
+* A delivery whose answer was never seen has no msgid, and WeChat was seen to push msgid
+  0. Then the openid and the time decide, if they fit exactly one delivery.
+* The first receipt of a delivery is its last word.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from channels_wechat.models import Channel
+from users.models import OpenID
+
+from .models import Delivery, InboundEvent, Send
+from .querysets import Moves
+from .receipt_queries import Change, Waiting, take, write
+
+log = logging.getLogger(__name__)
+Status = Delivery.Status
+
+RECEIPT: Final = "templatesendjobfinish"
+FOLLOWED: Final = {"subscribe": True, "unsubscribe": False}
+APPLICABLE: Final = {RECEIPT, *FOLLOWED}
+
+# A larger batch is quicker, but SQLite lets nobody else write in the meantime.
+BATCH: Final = {"postgresql": 5000, "sqlite": 2000}
+GIVE_UP_AFTER: Final = timedelta(hours=24)
+# Younger events wait for the send's own answer before anything is guessed.
+GUESS_AFTER: Final = timedelta(seconds=15)
+# WeChat's clock and ours may differ, and we note the time of the answer.
+CLOCKS: Final = timedelta(minutes=5)
+TERMINAL: Final = {Status.DELIVERED, Status.UNDELIVERED}
+
+
+class _Candidate(NamedTuple):
+    """A delivery without a receipt that an event may be about."""
+
+    id: int
+    send_id: int
+    openid: str
+    status: int
+    msgid: int | None
+    doubt_since: datetime | None
+    sent_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the answer of a call that may have left is still to come."""
+        return self.status == Status.SENDING or (
+            self.status == Status.WAITING and self.doubt_since is not None
+        )
+
+    def fits(self, event: Waiting) -> bool:
+        if event.msgid is not None and self.msgid is not None:
+            return False
+        if self.status not in {Status.ACCEPTED, Status.UNKNOWN} and (
+            self.doubt_since is None
+        ):
+            return False
+        left_at = self.doubt_since or self.sent_at
+        return left_at is not None and (
+            left_at - CLOCKS <= event.created_at <= left_at + GIVE_UP_AFTER
+        )
+
+
+class _Match(NamedTuple):
+    event: Waiting
+    delivery_id: int
+    send_id: int
+    before: int
+
+
+def channels_waiting() -> list[int]:
+    """Return the channels that have events to apply now."""
+    due = InboundEvent.objects.waiting().filter(channel=OuterRef("pk"))
+    return list(
+        Channel.objects.filter(Exists(due)).order_by("pk").values_list("pk", flat=True)
+    )
+
+
+def apply_waiting(channel_pk: int) -> int:
+    """Apply every event of a channel that is due; return how many were applied.
+
+    Safe to call at any time and from any number of workers at once.
+    """
+    limit = BATCH[connection.vendor]
+    applied = 0
+    while True:
+        taken, done = _apply_batch(channel_pk, limit)
+        applied += done
+        if taken < limit:
+            return applied
+
+
+def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
+    with transaction.atomic():
+        now = timezone.now()
+        events = take(channel_pk, now, limit)
+        follows = [event for event in events if event.event in FOLLOWED]
+        known = _follow(channel_pk, follows, now)
+        receipts = [event for event in events if event.event == RECEIPT]
+        done, left = _apply_receipts(channel_pk, receipts, now)
+        done |= {event.id for event in follows if event.openid in known}
+        strangers = [e.id for e in follows if e.openid not in known]
+        _mark(done, status=InboundEvent.Status.APPLIED, applied_at=now)
+        _mark(strangers, status=InboundEvent.Status.IGNORED)
+        _put_back(left, now)
+    if events:
+        log.info(
+            "receipts channel=%s events=%s applied=%s waiting=%s",
+            channel_pk,
+            len(events),
+            len(done),
+            len(left),
+        )
+    return len(events), len(done)
+
+
+def _apply_receipts(
+    channel_pk: int, events: Sequence[Waiting], now: datetime
+) -> tuple[set[int], list[Waiting]]:
+    """Write receipts and counters; return the ids of events done, and those left."""
+    matches = [
+        _Match(event, event.delivery_id, event.send_id, event.status)
+        for event in events
+        if event.delivery_id is not None
+        and event.send_id is not None
+        and event.status is not None
+    ]
+    matches += _guessed(channel_pk, [e for e in events if e.delivery_id is None], now)
+    # Two events of one delivery in one batch: the first one counts.
+    matches.sort(key=lambda match: (match.event.created_at, match.event.id))
+    first: dict[int, _Match] = {}
+    for match in matches:
+        if match.before not in TERMINAL:
+            first.setdefault(match.delivery_id, match)
+
+    # In one order everywhere, so that two workers cannot wait for each other.
+    changes = [_change(first[delivery_id]) for delivery_id in sorted(first)]
+    changed = write(changes)
+    moves: Moves = Counter()
+    for change in changes:
+        if change.id in changed:
+            send_id = first[change.id].send_id
+            moves[send_id, change.before, change.status] += 1
+    Send.objects.all().move(moves)
+
+    # Not changed: the row moved on under our hands; the event is tried again soon.
+    done = {
+        match.event.id
+        for match in matches
+        if match.before in TERMINAL or match.delivery_id in changed
+    }
+    return done, [event for event in events if event.id not in done]
+
+
+def _change(match: _Match) -> Change:
+    event = match.event
+    delivered = event.outcome == "success"
+    return Change(
+        id=match.delivery_id,
+        before=match.before,
+        status=Status.DELIVERED if delivered else Status.UNDELIVERED,
+        msgid=event.msgid,
+        receipt_at=event.received_at,
+        error="" if delivered else event.outcome.removeprefix("failed:"),
+    )
+
+
+def _guessed(channel_pk: int, events: Sequence[Waiting], now: datetime) -> list[_Match]:
+    """Match events by openid and time where exactly one delivery fits."""
+    events = [
+        event
+        for event in events
+        if event.openid
+        and (event.msgid is None or now - event.received_at >= GUESS_AFTER)
+    ]
+    if not events:
+        return []
+    candidates: dict[str, list[_Candidate]] = {}
+    for row in (
+        Delivery.objects.filter(
+            Q(status__in=[Status.SENDING, Status.ACCEPTED, Status.UNKNOWN])
+            | Q(doubt_since__isnull=False),
+            channel=channel_pk,
+            openid__in={event.openid for event in events},
+            receipt_at=None,
+        )
+        .exclude(openid="")
+        .values_list(
+            "pk", "send", "openid", "status", "wechat_msgid", "doubt_since", "sent_at"
+        )
+    ):
+        candidate = _Candidate(*row)
+        candidates.setdefault(candidate.openid, []).append(candidate)
+
+    matches = []
+    for event in events:
+        found = candidates.get(event.openid, [])
+        if any(candidate.is_open for candidate in found):
+            continue  # its answer will tell
+        fitting = [candidate for candidate in found if candidate.fits(event)]
+        if len(fitting) == 1:
+            (one,) = fitting
+            matches.append(_Match(event, one.id, one.send_id, one.status))
+    return matches
+
+
+def _follow(channel_pk: int, events: Iterable[Waiting], now: datetime) -> set[str]:
+    """Note who follows, by everyone's newest event; return the openids we know."""
+    newest: dict[str, Waiting] = {}
+    for event in sorted(events, key=lambda event: (event.created_at, event.id)):
+        newest[event.openid] = event
+    if not newest:
+        return set()
+    rows = list(
+        OpenID.objects.select_for_update()
+        .filter(channel=channel_pk, openid__in=newest)
+        .order_by("pk")
+    )
+    changed = []
+    for row in rows:
+        event = newest[row.openid]
+        if row.followed_at is None or row.followed_at <= event.created_at:
+            row.followed = FOLLOWED[event.event]
+            row.followed_at, row.updated_at = event.created_at, now
+            changed.append(row)
+    OpenID.objects.bulk_update(
+        changed, ["followed", "followed_at", "updated_at"], batch_size=500
+    )
+    return {row.openid for row in rows}
+
+
+def _put_back(events: Iterable[Waiting], now: datetime) -> None:
+    """Let events wait about as long again as they have waited, at most an hour."""
+    later: dict[int, list[int]] = {}
+    given_up = []
+    for event in events:
+        age = now - event.received_at
+        if age >= GIVE_UP_AFTER:
+            given_up.append(event.id)
+        else:
+            # Rounded to powers of two, so that few statements do.
+            waited = int(age.total_seconds()).bit_length()
+            seconds = min(1 << max(0, waited - 1), 3600)
+            later.setdefault(seconds, []).append(event.id)
+    for seconds, ids in later.items():
+        _mark(ids, try_at=now + timedelta(seconds=seconds))
+    _mark(given_up, status=InboundEvent.Status.UNMATCHED)
+
+
+def _mark(ids: Iterable[int], **fields: object) -> None:
+    chosen = sorted(ids)
+    if chosen:
+        InboundEvent.objects.filter(pk__in=chosen).update(**fields)
