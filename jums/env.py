@@ -57,7 +57,7 @@ def _dotenv(text: str) -> Iterator[tuple[str, str]]:
         yield name.strip().upper(), value
 
 
-class Env(environ.Env):  # type: ignore[misc]  # django-environ is untyped
+class Env(environ.Env):
     """django-environ's casts over our own gathered variables.
 
     An empty value counts as absent, so that a line `NAME=` in `.env` means the default.

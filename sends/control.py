@@ -6,15 +6,16 @@ import logging
 import secrets
 import time
 from datetime import datetime
+from typing import Any, cast
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels_wechat.models import Channel
-from channels_wechat.wechat.limits import check_value
+from channels_wechat.wechat.limits import Kind, check_value
 from channels_wechat.wechat.messages import placeholders
 
 from . import audience
@@ -47,17 +48,17 @@ def make_msgid() -> str:
     )
 
 
-def new_draft(user: AbstractBaseUser | AnonymousUser | None, **fields: object) -> Send:
+def new_draft(user: User | None, **fields: Any) -> Send:
     """Return a new, saved draft of `user` (None: a machine's)."""
     return Send.objects.create(
         msgid=make_msgid(),
         dedupe_key=secrets.token_hex(6),
-        created_by=user if user is not None and user.pk else None,
+        created_by=user,
         **fields,
     )
 
 
-def new_test(draft: Send, person: audience.Person, user: AbstractBaseUser) -> Send:
+def new_test(draft: Send, person: audience.Person, user: User | None) -> Send:
     """Return a submitted test send of `draft` to one person, ahead of everything."""
     with transaction.atomic():
         test = new_draft(
@@ -144,12 +145,13 @@ def _problems(send: Send, at: datetime | None) -> dict[str, str]:
 def _constant_problems(send: Send) -> list[str]:
     """Values without placeholders would be refused for everyone alike."""
     assert send.template is not None
+    kind = cast(Kind, send.template.kind)
     labels = {field["key"]: field["label"] for field in send.template.fields}
     return [
         sentence(problem, labels.get(key, ""))
         for key, text in send.data.items()
         if not placeholders(text)
-        and (problem := check_value(key, text, send.template.kind)) is not None
+        and (problem := check_value(key, text, kind)) is not None
         and problem.blocks
     ]
 

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from channels_wechat.wechat.bulk import Answer, BulkSender, Call
@@ -19,6 +19,9 @@ IDLE_S: Final = 60.0
 TURN_S: Final = 0.05
 
 
+Order = Callable[[BulkSender], None]
+
+
 class LineBroken(Exception):
     """The line's thread died; nothing it had not answered is known."""
 
@@ -28,7 +31,8 @@ class Line:
 
     def __init__(self, base_url: str) -> None:
         self._sender = BulkSender(base_url, SEND_PATH)
-        self._orders: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
+        # What to do with the sender in its thread; None: close.
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[list[Answer]] = queue.SimpleQueue()
         self._withdrawn: queue.SimpleQueue[list[Call]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
@@ -39,10 +43,13 @@ class Line:
         return self._thread.is_alive()
 
     def pace(self, connections: int, rate_per_s: float | None) -> None:
-        self._orders.put(("pace", (connections, rate_per_s)))
+        def order(sender: BulkSender) -> None:
+            sender.connections, sender.rate_per_s = connections, rate_per_s
+
+        self._orders.put(order)
 
     def submit(self, calls: Sequence[Call], access_token: str) -> None:
-        self._orders.put(("submit", (calls, access_token)))
+        self._orders.put(lambda sender: sender.submit(calls, access_token))
 
     def answers(self, timeout_s: float) -> list[Answer]:
         """Return what was answered since; wait up to `timeout_s` for the first.
@@ -61,7 +68,7 @@ class Line:
 
     def withdraw(self) -> list[Call]:
         """Take back every call that has not left. Raises LineBroken."""
-        self._orders.put(("withdraw", None))
+        self._orders.put(lambda sender: self._withdrawn.put(sender.withdraw()))
         while True:
             try:
                 return self._withdrawn.get(timeout=1)
@@ -70,7 +77,7 @@ class Line:
                     raise LineBroken from None
 
     def close(self) -> None:
-        self._orders.put(("close", None))
+        self._orders.put(None)
 
     def _run(self) -> None:
         sender = self._sender
@@ -81,28 +88,18 @@ class Line:
                 try:
                     order = self._orders.get(block=not busy, timeout=1)
                 except queue.Empty:
-                    order = None
-                if order is not None:
-                    used = time.monotonic()
-                    if not self._obey(*order):
+                    if busy:
+                        if answers := sender.poll(TURN_S):
+                            self._answers.put(answers)
+                    elif time.monotonic() - used > IDLE_S:
                         return
-                elif not busy and time.monotonic() - used > IDLE_S:
+                    continue
+                if order is None:
                     return
-                elif busy and (answers := sender.poll(TURN_S)):
-                    self._answers.put(answers)
+                used = time.monotonic()
+                order(sender)
         finally:
             sender.close()
-
-    def _obey(self, order: str, argument: object) -> bool:
-        sender = self._sender
-        if order == "submit":
-            calls, access_token = argument  # type: ignore[misc]
-            sender.submit(calls, access_token)
-        elif order == "pace":
-            sender.connections, sender.rate_per_s = argument  # type: ignore[misc]
-        elif order == "withdraw":
-            self._withdrawn.put(sender.withdraw())
-        return order != "close"
 
 
 _idle: dict[str, list[Line]] = {}

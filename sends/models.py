@@ -123,7 +123,7 @@ class Send(models.Model):
     n_skipped = models.PositiveIntegerField(default=0)
     n_canceled = models.PositiveIntegerField(default=0)
 
-    objects: ClassVar[models.Manager["Send"]] = SendQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Send"]] = SendQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("send")
@@ -210,7 +210,7 @@ class Chunk(models.Model):
     claimed_at = models.DateTimeField(null=True)
     fence = models.PositiveIntegerField(default=0)
 
-    objects: ClassVar[models.Manager["Chunk"]] = ChunkQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Chunk"]] = ChunkQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -291,7 +291,7 @@ class Delivery(models.Model):
     sent_at = models.DateTimeField(null=True)
     receipt_at = models.DateTimeField(null=True)
 
-    objects: ClassVar[models.Manager["Delivery"]] = DeliveryQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager["Delivery"]] = DeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("delivery")
@@ -341,7 +341,7 @@ class InboundEvent(models.Model):
 
     objects: ClassVar[models.Manager["InboundEvent"]] = (
         InboundEventQuerySet.as_manager()
-    )  # type: ignore[assignment]
+    )
 
     class Meta:
         verbose_name = _("event")

@@ -7,7 +7,8 @@ paused, canceled or orphaned in the middle of preparing, and goes on where it st
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import cast
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -63,7 +64,7 @@ def _take(send_pk: int) -> bool:
     )
 
 
-def _lease_end() -> object:
+def _lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.CLAIM_SECONDS)
 
 
@@ -143,9 +144,10 @@ def _problems(
     send: Send, message: CompiledMessage, rows: Iterable[Row]
 ) -> Iterable[tuple[int, str]]:
     assert send.template is not None
+    kind = cast(limits.Kind, send.template.kind)
     for row in rows:
         for key, value in message.values(row.names()).items():
-            problem = limits.check_value(key, value, send.template.kind)
+            problem = limits.check_value(key, value, kind)
             if problem is not None and problem.blocks:
                 yield row.id, problems.keep(problem)
                 break

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from django.db import connection, models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
         """
         with connection.cursor() as cursor:
             cursor.execute(sql, [send_id, stamp(due_at), send_id])
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -220,7 +221,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             .filter(status=SENDING)
             .update(
                 status=WAITING,
-                doubt_since=models.functions.Coalesce(
+                doubt_since=Coalesce(
                     "doubt_since",
                     models.Value(doubt_since, output_field=models.DateTimeField()),
                 ),
@@ -249,7 +250,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 RETURNING d.send_id, d.status
             """
             columns = [list(column) for column in zip(*results, strict=True)]
-            parameters = [now, *columns]
+            parameters: list[Any] = [now, *columns]
         else:
             sql = f"""
                 UPDATE sends_delivery SET status = r.status,

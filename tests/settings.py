@@ -60,6 +60,6 @@ else:
     raise SystemExit("TEST_DATABASE is sqlite or postgres.")
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-SECURE_PROXY_SSL_HEADER = None
+SECURE_PROXY_SSL_HEADER = None  # type: ignore[assignment]  # Django's default
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = False
 LOGGING = {**LOGGING, "handlers": {}, "root": {"handlers": [], "level": "INFO"}}  # noqa: F405
