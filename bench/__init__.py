@@ -1,0 +1,1 @@
+"""`make bench`: what the product is measured by. See docs/performance.md."""
