@@ -1,11 +1,17 @@
 """WeChat templates of the channels."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from channels_wechat.models import Channel
+
+
+class TemplateQuerySet(models.QuerySet["Template"]):
+    def current(self) -> Self:
+        """Templates that WeChat listed at the last refresh."""
+        return self.filter(removed_at__isnull=True)
 
 
 class Template(models.Model):
@@ -31,6 +37,8 @@ class Template(models.Model):
     first_seen_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+
+    objects = TemplateQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("template")

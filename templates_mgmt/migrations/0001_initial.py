@@ -5,35 +5,69 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('channels_wechat', '0001_initial'),
+        ("channels_wechat", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Template',
+            name="Template",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('template', 'Template message')], default='template', max_length=10, verbose_name='kind')),
-                ('template_id', models.CharField(max_length=64, verbose_name='template id')),
-                ('title', models.CharField(max_length=200, verbose_name='title')),
-                ('content', models.TextField(verbose_name='content')),
-                ('example', models.TextField(blank=True, verbose_name='example')),
-                ('primary_industry', models.CharField(blank=True, max_length=60)),
-                ('deputy_industry', models.CharField(blank=True, max_length=60)),
-                ('fields', models.JSONField(default=list, verbose_name='fields')),
-                ('first_seen_at', models.DateTimeField(auto_now_add=True)),
-                ('changed_at', models.DateTimeField(null=True)),
-                ('removed_at', models.DateTimeField(blank=True, null=True, verbose_name='removed')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='templates', to='channels_wechat.channel', verbose_name='channel')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("template", "Template message")],
+                        default="template",
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "template_id",
+                    models.CharField(max_length=64, verbose_name="template id"),
+                ),
+                ("title", models.CharField(max_length=200, verbose_name="title")),
+                ("content", models.TextField(verbose_name="content")),
+                ("example", models.TextField(blank=True, verbose_name="example")),
+                ("primary_industry", models.CharField(blank=True, max_length=60)),
+                ("deputy_industry", models.CharField(blank=True, max_length=60)),
+                ("fields", models.JSONField(default=list, verbose_name="fields")),
+                ("first_seen_at", models.DateTimeField(auto_now_add=True)),
+                ("changed_at", models.DateTimeField(null=True)),
+                (
+                    "removed_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="removed"),
+                ),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="templates",
+                        to="channels_wechat.channel",
+                        verbose_name="channel",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'template',
-                'verbose_name_plural': 'templates',
-                'constraints': [models.UniqueConstraint(fields=('channel', 'template_id'), name='template_once_per_channel')],
+                "verbose_name": "template",
+                "verbose_name_plural": "templates",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("channel", "template_id"),
+                        name="template_once_per_channel",
+                    )
+                ],
             },
         ),
     ]

@@ -1,0 +1,275 @@
+"""The console's template pages and the Refresh buttons."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
+from unfold.admin import ModelAdmin
+
+from channels_wechat.models import Channel
+from channels_wechat.wechat.errors import WeChatError, explain, requested_ip
+
+from . import previewing, refreshing
+from .hints import hint
+from .models import Template
+from .tasks import refresh_templates
+
+REFRESH = "channels_wechat.refresh_templates"
+# WeChat lets an account use so many templates at once.
+LIMIT = 25
+# More channels than this are refreshed by the worker: each one is a call to WeChat.
+AT_ONCE = 8
+
+
+class CurrentFilter(admin.SimpleListFilter):
+    """Removed templates only on request."""
+
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("removed", _("Removed")), ("all", _("All"))]
+
+    def choices(self, changelist: ChangeList) -> Any:
+        choices = list(super().choices(changelist))
+        choices[0]["display"] = _("Current")
+        return choices
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[Template]
+    ) -> QuerySet[Template]:
+        if self.value() == "all":
+            return queryset
+        return queryset.filter(removed_at__isnull=self.value() != "removed")
+
+
+@admin.register(Template)
+class TemplateAdmin(ModelAdmin):
+    list_display = ["named", "channel", "shown_fields", "state", "refreshed_at"]
+    list_filter = [CurrentFilter, "channel"]
+    list_filter_submit = False
+    list_select_related = ["channel"]
+    search_fields = ["title", "template_id", "content"]
+    ordering = ["channel__name", "title", "pk"]
+    list_before_template = "templates_mgmt/_channels.html"
+    list_per_page = 50
+
+    class Media:
+        js = ["jums/forms.js"]
+
+    # Rows are written by the refresh alone.
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=_("title"), ordering="title")
+    def named(self, template: Template) -> SafeString:
+        return format_html(
+            '<span class="strong">{}</span><br><span class="note mono">{}</span>',
+            template.title,
+            template.template_id,
+        )
+
+    @admin.display(description=_("fields"))
+    def shown_fields(self, template: Template) -> str:
+        return " · ".join(
+            field["label"] or field["key"]
+            for field in template.fields
+            if field["key"] not in previewing.NOT_SHOWN
+        )
+
+    @admin.display(description=_("state"), ordering="removed_at")
+    def state(self, template: Template) -> SafeString:
+        word, label = (
+            ("removed", gettext("Removed"))
+            if template.removed_at
+            else ("ok", gettext("Current"))
+        )
+        return format_html('<span class="pill pill-{}">{}</span>', word, label)
+
+    @admin.display(
+        description=_("last refresh"), ordering="channel__templates_refreshed_at"
+    )
+    def refreshed_at(self, template: Template) -> Any:
+        return template.channel.templates_refreshed_at
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path(
+                "refresh/",
+                view(require_POST(self.refresh_all_view)),
+                name="templates_mgmt_refresh_all",
+            ),
+            path(
+                "refresh/<int:channel_pk>/",
+                view(require_POST(self.refresh_view)),
+                name="templates_mgmt_refresh",
+            ),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {
+            "channels": Channel.objects.annotate(
+                current=Count("templates", filter=Q(templates__removed_at=None))
+            ),
+            "limit": LIMIT,
+            "may_refresh": request.user.has_perm(REFRESH),
+            **(extra_context or {}),
+        }
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show one template: nothing of it can be edited here."""
+        template = self.get_object(request, object_id)
+        if template is None:
+            raise Http404
+        if not self.has_view_permission(request, template):
+            raise PermissionDenied
+        examples = previewing.example_values(template.content, template.example)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": template,
+            "title": template.title,
+            "template": template,
+            "fields": [
+                {
+                    **field,
+                    "example": examples.get(field["key"], ""),
+                    "hint": hint(field["type"])
+                    if field["key"] not in previewing.NOT_SHOWN
+                    else gettext("WeChat no longer shows this field."),
+                }
+                for field in template.fields
+            ],
+            "lines": previewing.lines(template.fields, examples),
+            "send_url": _send_url(request, template),
+            "may_refresh": request.user.has_perm(REFRESH),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "templates_mgmt/template.html", context)
+
+    def refresh_view(self, request: HttpRequest, channel_pk: int) -> HttpResponse:
+        """Refresh one channel and say what became different."""
+        if not request.user.has_perm(REFRESH):
+            raise PermissionDenied
+        channel = get_object_or_404(Channel, pk=channel_pk)
+        refresh_and_tell(request, [channel])
+        return _back(request)
+
+    def refresh_all_view(self, request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perm(REFRESH):
+            raise PermissionDenied
+        refresh_and_tell(request, list(Channel.objects.filter(enabled=True)))
+        return _back(request)
+
+
+def refresh_and_tell(request: HttpRequest, channels: list[Channel]) -> None:
+    """Refresh these channels and leave a message for each; many go to the worker."""
+    if len(channels) > AT_ONCE:
+        for channel in channels:
+            transaction.on_commit(partial(refresh_templates.delay, channel.pk))
+        messages.info(
+            request,
+            ngettext(
+                "The templates of %(count)d channel are being refreshed.",
+                "The templates of %(count)d channels are being refreshed.",
+                len(channels),
+            )
+            % {"count": len(channels)},
+        )
+        return
+    for channel in channels:
+        if not channel.enabled:
+            messages.warning(
+                request,
+                gettext("%(channel)s is disabled; its templates were not refreshed.")
+                % {"channel": channel},
+            )
+            continue
+        try:
+            refreshed = refreshing.refresh(channel)
+        except WeChatError as error:
+            messages.error(request, f"{channel}: {refusal(error)}")
+        else:
+            messages.success(request, f"{channel}: {summary(refreshed)}")
+
+
+def summary(refreshed: refreshing.Refreshed) -> str:
+    """Return what a refresh brought, as a sentence."""
+    return (
+        gettext(
+            "%(added)d added, %(changed)d changed, %(removed)d removed,"
+            " %(unchanged)d unchanged."
+        )
+        % refreshed._asdict()
+    )
+
+
+def refusal(error: WeChatError) -> str:
+    """Return why WeChat refused and what to do, with WeChat's own words."""
+    code = explain(error.errcode)
+    sentences = []
+    if code is not None:
+        sentences.append(gettext(code.meaning))
+    elif error.errcode is None:
+        sentences.append(gettext("WeChat cannot be reached. Try again later."))
+    else:
+        sentences.append(gettext("WeChat refused for a reason we do not know."))
+    if ip := requested_ip(error.errmsg):
+        sentences.append(gettext("The address is %(ip)s.") % {"ip": ip})
+    if code is not None and code.advice:
+        sentences.append(gettext(code.advice))
+    sentences.append(gettext("WeChat's words: %(words)s") % {"words": error})
+    return " ".join(sentences)
+
+
+def _back(request: HttpRequest) -> HttpResponseRedirect:
+    """To the page the button was on, if it is ours."""
+    address = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(
+        address, {request.get_host()}, request.is_secure()
+    ):
+        address = reverse("admin:templates_mgmt_template_changelist")
+    return HttpResponseRedirect(address)
+
+
+def _send_url(request: HttpRequest, template: Template) -> str:
+    """Where a send with this template begins; "" for who may not, or if it is gone."""
+    if template.removed_at or not request.user.has_perm("sends.add_send"):
+        return ""
+    try:
+        address = reverse("admin:sends_send_add")
+    except NoReverseMatch:
+        return ""
+    return f"{address}?channel={template.channel_id}&template={template.pk}"
