@@ -7,6 +7,8 @@ import pytest
 
 from tests import services
 
+pytest_plugins = ["tests.sandbox_fixture"]
+
 # Playwright's driver runs an event loop in the test's own thread.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
