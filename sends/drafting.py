@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.utils.translation import gettext as _
 
@@ -78,9 +78,7 @@ def again(send: Send, what: Iterable[str]) -> models.QuerySet[Delivery]:
     return found.filter(chosen) if chosen else found.none()
 
 
-def send_again(
-    send: Send, what: Iterable[str], user: AbstractBaseUser | AnonymousUser
-) -> Send:
+def send_again(send: Send, what: Iterable[str], user: User | None) -> Send:
     """Return a new draft for those people of `send` that fall under `what`.
 
     Values, link and the columns of its list are taken over; everything can be changed.
