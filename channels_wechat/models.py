@@ -139,7 +139,7 @@ class AccessToken(models.Model):
     value = SecretField(blank=True)
     expires_at = models.DateTimeField(null=True)
     obtained_at = models.DateTimeField(null=True)
-    # A token is forced at most once: the generation that a forced refresh replaced.
+    # The generation that was got by force, if the current one was.
     generation = models.PositiveIntegerField(default=0)
     forced_generation = models.PositiveIntegerField(null=True)
     renewing_until = models.DateTimeField(null=True)

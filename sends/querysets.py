@@ -69,11 +69,13 @@ class Row(NamedTuple):
         cls, id_: int, userid: str, openid: str, variables: Any, doubt_since: Any
     ) -> Self:
         """Build a row from what the drivers hand to raw SQL: JSON may be text, and
-        SQLite's times are text in UTC."""
+        SQLite's times know no zone (they are UTC)."""
         if isinstance(variables, str):
             variables = json.loads(variables)
         if isinstance(doubt_since, str):
-            doubt_since = datetime.fromisoformat(doubt_since).replace(tzinfo=UTC)
+            doubt_since = datetime.fromisoformat(doubt_since)
+        if doubt_since is not None and timezone.is_naive(doubt_since):
+            doubt_since = doubt_since.replace(tzinfo=UTC)
         return cls(id_, userid, openid, variables, doubt_since)
 
     def names(self) -> dict[str, str]:
