@@ -4,15 +4,28 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from . import api, health
+from sends.api.callbacks import callback
+
+from . import api, dashboard, health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("i18n/", include("django.conf.urls.i18n")),
+    path(
+        "console/dashboard/live/",
+        admin.site.admin_view(dashboard.live),
+        name="dashboard-live",
+    ),
+    path(
+        "console/dashboard/failures/",
+        admin.site.admin_view(dashboard.failures),
+        name="dashboard-failures",
+    ),
     path("console/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
+    re_path(r"^v1/wechatoa/callback(?:/(?P<code>[A-Za-z0-9]+))?/?\Z", callback),
     path("api/", include("channels_wechat.api.urls")),
     path("api/", include("users.api.urls")),
     path("api/", include("templates_mgmt.api.urls")),
