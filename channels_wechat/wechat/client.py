@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -227,9 +227,10 @@ def server_time(base_url: str) -> datetime | None:
         except (requests.RequestException, OSError) as error:
             raise errors.WeChatUnavailable(type(error).__name__) from None
     try:
-        return email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
+        told = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
     except ValueError:
         return None
+    return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
 class Client:
