@@ -180,6 +180,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "SHOW_LANGUAGES": True,
+    "DASHBOARD_CALLBACK": "jums.dashboard.context",
     "ENVIRONMENT": environment,
     "STYLES": [lambda request: static("jums/console.css")],
     "SCRIPTS": [lambda request: static("jums/zone.js")],

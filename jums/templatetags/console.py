@@ -22,3 +22,9 @@ def percent(part: float | None, whole: float | None) -> str:
     if not part or not whole:
         return "0"
     return f"{min(100.0, 100 * part / whole):.1f}"
+
+
+@register.filter
+def css_number(value: float) -> str:
+    """A number as CSS writes it, whatever the language: "37.5"."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
