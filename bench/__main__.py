@@ -7,6 +7,7 @@ machine; the ratios are what we hold ourselves to.
 
 import argparse
 import json
+import logging
 import os
 import platform
 import statistics
@@ -42,6 +43,7 @@ def measure(it: Stage, messages: int, rounds: int, times: int) -> dict:
     import django
 
     django.setup()
+    logging.disable(logging.INFO)
     from django.core.management import call_command
 
     from . import product

@@ -16,7 +16,7 @@ PATH = "/cgi-bin/message/template/send"
 MESSAGE = CompiledMessage(
     "tSBmeeting0003pB6nKx4Dv9Sc2Ht7Gw5Qe1Lm8Ry3U",
     {
-        "thing1": "季度会议, please be there in time",
+        "thing1": "季度会议, be in time",
         "time2": "2026年5月8日 10:00",
         "thing4": "会议室 A, 上海市徐汇区",
         "character_string5": "ROOM-20260508-001",
