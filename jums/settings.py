@@ -1,4 +1,4 @@
-"""Every setting comes from the environment; `jums.env` reads it, `.env.example` lists it.
+"""Every setting comes from the environment: `jums.env` reads, `.env.example` lists.
 
 With nothing set, JUMS runs embedded: SQLite and a queue folder below DATA_DIR.
 """
@@ -270,6 +270,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Every resource has a `status` of its own.
+    "ENUM_NAME_OVERRIDES": {
+        "ChannelStatus": "channels_wechat.api.serializers.STATUSES",
+        "DeliveryStatus": "sends.api.serializers.DELIVERY_STATUSES",
+        "EventStatus": "sends.api.serializers.EVENT_STATUSES",
+        "SendStatus": "sends.models.Send.Status",
+        "UploadStatus": "users.models.Upload.Status",
+    },
     # Swagger UI would ask a validator on another host.
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }

@@ -1,5 +1,18 @@
-"""Addresses of this app below /api/."""
+"""Sends and events below /api/."""
 
-from django.urls import URLPattern
+from django.urls import path, re_path
 
-urlpatterns: list[URLPattern] = []
+from . import views
+
+# Opaque, with colons: raw or as %3A is the same here.
+SEND = r"^sends/(?P<msgid>[A-Za-z0-9:._-]{1,64})"
+
+urlpatterns = [
+    path("sends/", views.SendList.as_view()),
+    re_path(rf"{SEND}/\Z", views.SendDetail.as_view()),
+    re_path(rf"{SEND}/deliveries/\Z", views.DeliveryList.as_view()),
+    re_path(rf"{SEND}/pause/\Z", views.SendPause.as_view()),
+    re_path(rf"{SEND}/resume/\Z", views.SendResume.as_view()),
+    re_path(rf"{SEND}/cancel/\Z", views.SendCancel.as_view()),
+    path("events/", views.EventList.as_view()),
+]

@@ -1,5 +1,12 @@
-"""Addresses of this app below /api/."""
+"""Templates below /api/."""
 
-from django.urls import URLPattern
+from django.urls import path, re_path
 
-urlpatterns: list[URLPattern] = []
+from channels_wechat.api.urls import CODE
+
+from .views import TemplateList, TemplateRefresh
+
+urlpatterns = [
+    path("templates/", TemplateList.as_view()),
+    re_path(rf"^channels/{CODE}/refresh-templates/\Z", TemplateRefresh.as_view()),
+]
