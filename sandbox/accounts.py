@@ -137,6 +137,7 @@ class Account:
     miniprograms: list[str] = field(default_factory=list)
     # openid -> number << 3 | FOLLOWS, BLOCKS, BLACKLISTED
     people: dict[str, int] = field(default_factory=dict)
+    following: int = 0
     limits: dict[str, int] = field(default_factory=dict)
     industries: tuple[int, int] = (1, 2)
     industry_changed_at: float = 0.0
@@ -150,10 +151,13 @@ class Account:
         first = len(self.people) + 1
         for n in range(first, first + count):
             self.people[openid(self.appid, n)] = n << 3 | FOLLOWS
+        self.following += max(count, 0)
 
     def flag(self, of: str, flags: int, on: bool) -> None:
         """Set or clear FOLLOWS, BLOCKS or BLACKLISTED of an openid we know."""
-        self.people[of] = self.people[of] | flags if on else self.people[of] & ~flags
+        before = self.people[of]
+        after = self.people[of] = before | flags if on else before & ~flags
+        self.following += (after & FOLLOWS) - (before & FOLLOWS)
 
     def followers(self) -> list[str]:
         return [of for of, state in self.people.items() if state & FOLLOWS]

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from . import accounts, calls, faults, people, pushing
 from .accounts import Account
-from .answers import dump
+from .answers import ERRMSG, Refusal, dump
 from .http import Reply, Request, payload
+from .library import LIBRARY
 from .people import BLACKLISTED, BLOCKS, FOLLOWS
 from .pushing import Push, Pusher
 from .world import Shown, World
@@ -90,13 +91,16 @@ class Control:
             "settings": self.world.settings.listing(),
             "faults": self.world.faults.listing(),
             "fault_kinds": {kind: text for kind, (_a, text) in faults.KINDS.items()},
+            "library": {
+                short: {"title": title, "keywords": list(keywords)}
+                for short, (title, keywords) in LIBRARY.items()
+            },
             "seq": self.world.seq,
         }
 
     def _summary(self, account: Account) -> Body:
         inbox = self.world.inboxes[account.appid]
         callback = account.callback
-        outbox = self.pusher.outbox(account.appid)
         return {
             "appid": account.appid,
             "secret": account.secret,
@@ -107,21 +111,26 @@ class Control:
             "callback": asdict(callback) if callback else None,
             "refuses": account.refuses,
             "people": len(account.people),
-            "followers": sum(1 for s in account.people.values() if s & FOLLOWS),
+            "followers": account.following,
             "templates": [t.listing() for t in account.templates.values()],
             "used": account.used,
             "limits": {**accounts.DAILY_LIMITS[account.kind], **account.limits},
             "miniprograms": account.miniprograms,
             "accepted": inbox.accepted_count,
             "repeated": inbox.repeated_count,
-            "shown": sum(inbox.shown.values()),
-            "receipts": {
-                "scheduled": outbox.scheduled,
-                "answered": outbox.answered,
-                "given_up": outbox.given_up,
-                "attempts": outbox.attempts,
-                "recent": list(outbox.recent)[-20:],
-            },
+            "shown": inbox.shown_count,
+            "receipts": self._receipts(account),
+            "pushes": list(self.pusher.outbox(account.appid).recent)[-20:],
+        }
+
+    def _receipts(self, account: Account) -> Body:
+        outbox = self.pusher.outbox(account.appid)
+        return {
+            "scheduled": outbox.scheduled,
+            "waiting": outbox.scheduled - outbox.answered - outbox.given_up,
+            "answered": outbox.answered,
+            "given_up": outbox.given_up,
+            "attempts": outbox.attempts,
         }
 
     def list_accounts(self, request: Request, body: Body, rest: list[str]) -> Answer:
@@ -139,7 +148,7 @@ class Control:
             "calls": by_path,
             "accepted": sum(i.accepted_count for i in inboxes),
             "repeated": sum(i.repeated_count for i in inboxes),
-            "shown": sum(sum(i.shown.values()) for i in inboxes),
+            "shown": sum(i.shown_count for i in inboxes),
             "tokens_issued": self.world.tokens.issued,
             "receipts": {
                 "scheduled": sum(o.scheduled for o in outboxes),
@@ -247,7 +256,14 @@ class Control:
                     "messages": [self.message(account, openid, m) for m in found],
                 }
             )
-        return {"seq": self.world.seq, "phones": phones, "name": account.name}
+        return {
+            "phones": phones,
+            "name": account.name,
+            "accepted": inbox.accepted_count,
+            "shown": inbox.shown_count,
+            "receipts": self._receipts(account),
+            "followers": account.following,
+        }
 
     # -- changing ----------------------------------------------------------------------
     def add_account(self, request: Request, body: Body, rest: list[str]) -> Body:
@@ -363,12 +379,23 @@ class Control:
         return {"passed": passed, "detail": detail}
 
     def add_template(self, request: Request, body: Body, rest: list[str]) -> Body:
+        """From the library (`template_id_short`), or with any `title`, `content`…"""
         account = self.account(body.pop("appid", ""))
+        if "template_id_short" in body:
+            return self._from_library(account, request, body)
         if len(account.templates) >= accounts.TEMPLATE_LIMIT:
             raise Refused(409, f"{accounts.TEMPLATE_LIMIT} templates already")
         template = accounts.template_from(body)
         account.templates[template.template_id] = template
         return dict(template.listing())
+
+    def _from_library(self, account: Account, request: Request, body: Body) -> Body:
+        try:
+            call = request._replace(body=dump(body))
+            return calls.add_template(self.world, account, call)
+        except Refusal as refused:
+            detail = ERRMSG[refused.errcode]
+            raise Refused(409, f"{refused.errcode} {detail}") from None
 
     def drop_template(self, request: Request, body: Body, rest: list[str]) -> Body:
         if len(rest) != 2 or rest[1] not in self.account(rest[0]).templates:

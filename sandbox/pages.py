@@ -21,6 +21,21 @@ CSP = (
 )
 
 
+def preferred(accepted: str) -> str:
+    """Return "zh-CN" or "en", whichever an Accept-Language header likes better."""
+    best, liking = "en", 0.0
+    for part in accepted.split(","):
+        tag, _mark, weight = part.strip().lower().partition(";q=")
+        language = {"zh": "zh-CN", "en": "en"}.get(tag.split("-")[0])
+        try:
+            quality = float(weight or 1)
+        except ValueError:
+            continue
+        if language and quality > liking:
+            best, liking = language, quality
+    return best
+
+
 class Pages:
     def __init__(self) -> None:
         self.files: dict[str, tuple[bytes, str, str]] = {}
@@ -41,6 +56,10 @@ class Pages:
         if request.method not in ("GET", "HEAD"):
             return Reply(payload(405, b"", "text/plain"))
         body, content_type, etag = found
+        if name == "index.html":
+            language = preferred(request.header("Accept-Language"))
+            body = body.replace(b"__LANG__", language.encode())
+            etag = f'{etag[:-1]}-{language}"'
         if request.header("If-None-Match") == etag:
             return Reply(payload(304, b"", content_type, (f"ETag: {etag}",)))
         headers = (*CSP, f"ETag: {etag}", "Vary: Accept-Language")

@@ -251,6 +251,9 @@ class Pusher:
 
     async def push_now(self, push: Push) -> Answer | None:
         """Push at once; None without a callback. A failure is tried again later."""
+        account = self.world.accounts[push.appid]
+        if account.callback is None or not account.callback.enabled:
+            return None
         outbox = self.outbox(push.appid)
         outbox.scheduled += 1
         return await self._attempt(push, outbox)

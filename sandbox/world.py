@@ -53,6 +53,7 @@ class Inbox:
     accepted: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
     accepted_order: deque[tuple[str, str]] = field(default_factory=deque)
     accepted_count: int = 0
+    shown_count: int = 0
     repeated_count: int = 0
     removed: dict[str, Any] = field(default_factory=dict)
 
@@ -74,7 +75,6 @@ class World:
 
     def __init__(self, settings: Callable[[], Settings] = Settings) -> None:
         self._settings = settings
-        self.people_changed = 0
         self.last_msgid = time.time_ns()
         self.reset()
 
@@ -131,6 +131,7 @@ class World:
         inbox = self.inboxes[appid]
         key = (openid, client_msg_id, template_id)
         inbox.shown[key] = inbox.shown.get(key, 0) + 1
+        inbox.shown_count += 1
         self.seq += 1
         shown = Shown(self.seq, msgid, at, template_id, client_msg_id, body)
         messages = inbox.messages.get(openid)
