@@ -34,7 +34,7 @@ def test_fields_of_historical_templates_have_labels_and_no_type(wechat):
     refreshing.refresh(channel)
 
     order = channel.templates.get(title="订单发货通知")
-    assert [tuple(field.values()) for field in order.fields] == [
+    assert [(f["key"], f["label"], f["type"]) for f in order.fields] == [
         ("first", "", ""),
         ("keyword1", "订单编号", ""),
         ("keyword2", "快递公司", ""),
