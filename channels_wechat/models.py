@@ -1,6 +1,7 @@
 """Official Accounts and what opens them: channels, access tokens, access keys."""
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -8,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from .secrets import SecretField
+from .wechat.crypto import make_encoding_aes_key, make_token
 
 if TYPE_CHECKING:
     from .wechat.client import Client
@@ -42,7 +44,15 @@ class Channel(models.Model):
             )
         ],
     )
-    app_secret = SecretField("AppSecret", blank=True)
+    app_secret = SecretField(
+        "AppSecret",
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"\A[!-~]{1,128}\Z", _("An AppSecret has letters and digits only.")
+            )
+        ],
+    )
     original_id = models.CharField(
         _("original id"),
         max_length=32,
@@ -55,8 +65,26 @@ class Channel(models.Model):
         choices=CallbackMode.choices,
         default=CallbackMode.SAFE,
     )
-    callback_token = SecretField("Token", blank=True)
-    encoding_aes_key = SecretField("EncodingAESKey", blank=True)
+    # Made up when left empty. The rules are those of WeChat's console.
+    callback_token = SecretField(
+        "Token",
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z0-9]{3,32}\Z", _("A Token is 3 to 32 letters and digits.")
+            )
+        ],
+    )
+    encoding_aes_key = SecretField(
+        "EncodingAESKey",
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z0-9]{43}\Z",
+                _("An EncodingAESKey is 43 letters and digits."),
+            )
+        ],
+    )
     # WeChat may use either for a while after a change.
     previous_aes_key = SecretField(blank=True, editable=False)
     enabled = models.BooleanField(_("enabled"), default=True)
@@ -101,6 +129,12 @@ class Channel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self._state.adding:
+            self.callback_token = self.callback_token or make_token()
+            self.encoding_aes_key = self.encoding_aes_key or make_encoding_aes_key()
+        super().save(*args, **kwargs)
+
     @property
     def status(self) -> str:
         """One of "ready", "unverified", "unauthorized", "disabled".
@@ -113,6 +147,11 @@ class Channel(models.Model):
         if self.refused_at:
             return "unauthorized"
         return "ready" if self.token_ok_at else "unverified"
+
+    @property
+    def credentials(self) -> str:
+        """A fingerprint of AppID and AppSecret, to see whether they changed."""
+        return hashlib.sha256(f"{self.appid} {self.app_secret}".encode()).hexdigest()
 
     @property
     def callback_url(self) -> str:
@@ -141,6 +180,8 @@ class AccessToken(models.Model):
     obtained_at = models.DateTimeField(null=True)
     # The generation that was got by force, if the current one was.
     generation = models.PositiveIntegerField(default=0)
+    # Of the AppID and AppSecret it was got with: others must not use it.
+    credentials = models.CharField(max_length=64, blank=True)
     forced_generation = models.PositiveIntegerField(null=True)
     renewing_until = models.DateTimeField(null=True)
     renewer = models.CharField(max_length=36, blank=True)

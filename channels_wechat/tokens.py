@@ -50,6 +50,13 @@ def ending(at: datetime | None = None) -> list[Channel]:
     )
 
 
+def ask(channel: Channel) -> None:
+    """Ask WeChat for the channel's token even if we hold one, not by force: this is
+    what tells whether AppSecret and IP whitelist are right, which a held token does
+    not. Raises ChannelRefused, WeChatUnavailable."""
+    _Source(channel).ask()
+
+
 class _Source:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -62,9 +69,14 @@ class _Source:
             return row.value
         if renewed := self._renew_row(row, force=False):
             return renewed
-        if row.value and row.expires_at and row.expires_at > now:
+        if self._is_ours(row) and row.expires_at and row.expires_at > now:
             return row.value  # somebody is at it; the old one lives on meanwhile
         return self._wait_for_another(row)
+
+    def ask(self) -> None:
+        row = self._row()
+        if not self._renew_row(row, force=False):
+            self._wait_for_another(row)
 
     def renew(self, refused: str) -> str:
         """Return another token than `refused`. Raises as `get` does.
@@ -93,9 +105,12 @@ class _Source:
         row, _created = AccessToken.objects.get_or_create(channel=self.channel)
         return row
 
-    @staticmethod
-    def _is_due(row: AccessToken, now: datetime) -> bool:
-        if not row.value or row.expires_at is None or row.obtained_at is None:
+    def _is_ours(self, row: AccessToken) -> bool:
+        """Whether the token was got with the AppID and AppSecret we have now."""
+        return bool(row.value) and row.credentials == self.channel.credentials
+
+    def _is_due(self, row: AccessToken, now: datetime) -> bool:
+        if not self._is_ours(row) or row.expires_at is None or row.obtained_at is None:
             return True
         life = row.expires_at - row.obtained_at
         return row.expires_at - now < min(RENEW_BEFORE, life / RENEW_SHARE)
@@ -118,7 +133,12 @@ class _Source:
                 _note_refusal(self.channel, error)
             raise
         if force and token.value == seen.value:
-            mine.update(renewing_until=None)
+            # Counts as this token's forced refresh: the next one in vain is an error.
+            mine.update(
+                renewing_until=None,
+                obtained_at=timezone.now(),
+                forced_generation=seen.generation,
+            )
             raise WeChatUnavailable(
                 "WeChat gives the same access token again; it forces a new one only "
                 "every 30 seconds and 20 times a day."
@@ -126,6 +146,7 @@ class _Source:
         got = timezone.now()
         mine.update(
             value=token.value,
+            credentials=self.channel.credentials,
             obtained_at=got,
             expires_at=got + timedelta(seconds=token.expires_in_s),
             generation=F("generation") + 1,
