@@ -1,0 +1,64 @@
+import pytest
+from auditlog.models import LogEntry
+
+from tests.factories import ChannelFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_changed_channel_leaves_who_and_what():
+    channel = ChannelFactory(name="Before")
+    channel.name = "After"
+    channel.save()
+
+    entry = LogEntry.objects.get_for_object(channel).first()
+
+    assert entry.action == LogEntry.Action.UPDATE
+    assert entry.changes_dict == {"name": ["Before", "After"]}
+
+
+def test_a_changed_secret_is_noted_without_the_secret():
+    channel = ChannelFactory(app_secret="0ldsecret0ldsecret")
+    channel.app_secret = "n3wsecretn3wsecret"
+    channel.save()
+
+    entries = LogEntry.objects.get_for_object(channel)
+
+    assert "app_secret" in entries.first().changes_dict
+    written = " ".join(str(entry.changes) for entry in entries)
+    assert "0ldsecret" not in written
+    assert "n3wsecret" not in written
+    assert "tokentoken" not in written
+
+
+def test_what_machines_note_on_a_channel_is_no_change():
+    channel = ChannelFactory()
+    channel.checked_at = channel.created_at
+    channel.save(update_fields=["checked_at"])
+
+    assert LogEntry.objects.get_for_object(channel).count() == 1
+
+
+def test_passwords_and_logins(client):
+    person = UserFactory()
+    client.force_login(person)
+    person.set_password("another horse")
+    person.save()
+
+    entries = list(LogEntry.objects.get_for_object(person))
+
+    assert len(entries) == 2
+    assert entries[0].changes_dict == {"password": ["••••••", "••••••"]}
+
+
+def test_the_log_says_who_changed_a_role(admin_client, admin_user):
+    admin_client.post("/console/auth/group/add/", {"name": "Senders"})
+
+    entry = LogEntry.objects.get(object_repr="Senders")
+    assert entry.actor == admin_user
+    page = admin_client.get("/console/auditlog/logentry/").content.decode()
+    assert "Senders" in page
+    assert (
+        admin_client.get(f"/console/auditlog/logentry/{entry.pk}/change/").status_code
+        == 200
+    )
