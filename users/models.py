@@ -8,6 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from channels_wechat.models import Channel
 
+from .querysets import RecipientQuerySet, UploadQuerySet
+from .reasons import sentence
+
 
 class Recipient(models.Model):
     """A person, known to the enterprise by `userid`."""
@@ -17,6 +20,8 @@ class Recipient(models.Model):
     email = models.CharField(_("email"), max_length=254, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = RecipientQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("recipient")
@@ -102,7 +107,11 @@ class Upload(models.Model):
     status = models.CharField(
         _("status"), max_length=8, choices=Status.choices, default=Status.QUEUED
     )
-    detail = models.CharField(_("detail"), max_length=500, blank=True)
+    # Why it failed: a key of `users.reasons.REASONS`, and what fills the sentence.
+    failure = models.CharField(max_length=40, blank=True)
+    failure_params: Any = models.JSONField(default=dict)
+    # What the file calls its columns, and what each is to us ("" for ignored ones).
+    columns: Any = models.JSONField(default=list)
     bytes_done = models.BigIntegerField(default=0)
     bytes_total = models.BigIntegerField(default=0)
     rows_total = models.PositiveIntegerField(_("rows"), default=0)
@@ -114,8 +123,14 @@ class Upload(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True
     )
     started_at = models.DateTimeField(null=True)
-    heartbeat_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    # Whoever works on it says so with each block of rows. A silent one is replaced:
+    # the next attempt goes on after the last row that is committed.
+    heartbeat_at = models.DateTimeField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    last_row = models.PositiveIntegerField(default=0)
+
+    objects = UploadQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("upload")
@@ -130,6 +145,28 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still going to happen to it by itself."""
+        return self.status in (self.Status.QUEUED, self.Status.RUNNING)
+
+    @property
+    def detail(self) -> str:
+        """Why it failed, in the language that is active now; "" when it did not."""
+        return sentence(self.failure, self.failure_params) if self.failure else ""
+
+    @property
+    def ignored_columns(self) -> list[str]:
+        """Columns of the file that nothing was taken from."""
+        return [name for name, meaning in self.columns if name and not meaning]
+
+    @property
+    def deletes_people(self) -> bool:
+        """Whether it removes whole recipients: it deletes and names nothing else."""
+        return self.mode == self.Mode.DEL and {
+            meaning for _name, meaning in self.columns if meaning
+        } == {"userid"}
 
 
 class UploadError(models.Model):
@@ -147,3 +184,8 @@ class UploadError(models.Model):
 
     def __str__(self) -> str:
         return f"{self.row}: {self.code}"
+
+    @property
+    def reason(self) -> str:
+        """The sentence, in the language that is active now."""
+        return sentence(self.code, self.params)

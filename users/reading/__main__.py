@@ -80,23 +80,26 @@ def tell(table: XlsxTable | CsvTable) -> None:
     say({"columns": columns, "total": table.bytes_total})
     count = characters = 0
     parts: list[str] = []
-    for number, cells in rows:
-        if len(cells) > width:
-            del cells[width:]
-        if not any(cells):
-            continue
-        if number > MAX_ROW:
-            raise Refused("too_many_rows", limit=MAX_ROW)
-        if len(cells) < width:
-            cells.extend([""] * (width - len(cells)))
-        count += 1
-        part = _encode((number, cells))
-        parts.append(part)
-        characters += len(part)
-        if characters > _LINE_CHARACTERS:
-            _say_rows(table.bytes_done, parts)
-            characters = 0
-    _say_rows(table.bytes_done, parts)
+    try:
+        for number, cells in rows:
+            if len(cells) > width:
+                del cells[width:]
+            if not any(cells):
+                continue
+            if number > MAX_ROW:
+                raise Refused("too_many_rows", limit=MAX_ROW)
+            if len(cells) < width:
+                cells.extend([""] * (width - len(cells)))
+            count += 1
+            part = _encode((number, cells))
+            parts.append(part)
+            characters += len(part)
+            if characters > _LINE_CHARACTERS:
+                _say_rows(table.bytes_done, parts)
+                characters = 0
+    finally:
+        # What was good before the file broke is told all the same.
+        _say_rows(table.bytes_done, parts)
     say({"end": count})
 
 

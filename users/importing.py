@@ -1,0 +1,325 @@
+"""An uploaded file into recipients, openIDs and tags.
+
+The file is read and merged in blocks. Each block, its report and the progress are
+committed together, so a worker may die at any point: the next attempt reads the file
+again, passes over what is committed and goes on. Running twice changes nothing.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.core.files.base import File
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from channels_wechat.models import Channel
+
+from .merging import merge, remove
+from .models import Upload, UploadError
+from .querysets import MAX_ATTEMPTS
+from .reasons import BAD_UPLOADS
+from .rows import Columns, Person, Reader, RowProblem
+from .waking import wake_on_commit
+from .workbooks import BadFile, Table, check_kind, open_table
+
+log = logging.getLogger(__name__)
+
+ROWS_A_BLOCK = 5000
+# More problems than this are counted, but not kept one by one.
+MAX_REPORTED = 100_000
+PREVIEW_ROWS = 10
+# Rows that the preview looks at for problems.
+PREVIEW_LOOKS = 2000
+
+
+class Superseded(Exception):
+    """Another attempt has taken over, or the upload was deleted."""
+
+
+def new_upload(
+    file: File,
+    name: str,
+    *,
+    mode: str = Upload.Mode.SET,
+    channel: Channel | None = None,
+    by: object = None,
+    status: str = Upload.Status.PREVIEW,
+) -> Upload:
+    """Keep an uploaded file, its header read and understood.
+
+    A preview waits for `start`; a queued one is imported at once. Raises BadFile, with
+    nothing kept.
+    """
+    upload = Upload(
+        name=Path(name).name[:200], mode=mode, channel=channel, status=status
+    )
+    upload.created_by = by  # type: ignore[assignment]  # a user, or None
+    upload.file.save(name, file, save=False)
+    try:
+        path = Path(upload.file.path)
+        check_kind(path, name)
+        with open_table(path, upload.name) as table:
+            upload.columns = Columns(table.columns).pairs
+            upload.bytes_total = table.bytes_total
+    except BadFile:
+        upload.file.delete(save=False)
+        raise
+    upload.save()
+    if upload.status == Upload.Status.QUEUED:
+        wake_on_commit(upload.pk)
+    return upload
+
+
+def start(upload: Upload) -> bool:
+    """Queue a previewed upload; return False when somebody was faster."""
+    won = Upload.objects.filter(pk=upload.pk, status=Upload.Status.PREVIEW).update(
+        status=Upload.Status.QUEUED
+    )
+    if won:
+        wake_on_commit(upload.pk)
+    return bool(won)
+
+
+def discard(upload: Upload) -> bool:
+    """Delete an upload that is not under way, with its file and report."""
+    if upload.is_open:
+        return False
+    upload.file.delete(save=False)
+    upload.delete()
+    return True
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first rows of an upload, and what would become of the first thousands."""
+
+    columns: list[str]
+    rows: list[tuple[int, list[str], RowProblem | None]]
+    problems: list[RowProblem]
+    looked_at: int
+    bad: int
+    is_all: bool
+
+
+def preview(upload: Upload) -> Preview:
+    """Return what the operator sees before the start. Raises BadFile."""
+    with open_table(_path(upload), upload.name) as table:
+        columns = Columns(table.columns)
+        reader = _reader(upload, columns)
+        rows: list[tuple[int, list[str], RowProblem | None]] = []
+        problems: list[RowProblem] = []
+        looked_at = bad = 0
+        for row, cells in table:
+            if looked_at == PREVIEW_LOOKS:
+                break
+            looked_at += 1
+            read = reader.read(row, cells)
+            problem = read if isinstance(read, RowProblem) else None
+            if problem:
+                bad += 1
+                if len(problems) < PREVIEW_ROWS:
+                    problems.append(problem)
+            if len(rows) < PREVIEW_ROWS:
+                shown = [c if isinstance(c, str) else c.value for c in cells]
+                rows.append((row, [text[:80] for text in shown], problem))
+        else:
+            return Preview(table.columns, rows, problems, looked_at, bad, True)
+    return Preview(table.columns, rows, problems, looked_at, bad, False)
+
+
+def import_upload(upload_pk: int) -> None:
+    """Import what the upload's file says. Safe to call twice, and to be killed."""
+    upload = _claim(upload_pk)
+    if upload is None:
+        return
+    try:
+        if upload.attempt > MAX_ATTEMPTS:
+            tries = {"attempts": MAX_ATTEMPTS}
+            raise BadFile("gave_up", tries, BAD_UPLOADS)
+        with open_table(_path(upload), upload.name) as table:
+            _Import(upload, table).run()
+    except BadFile as bad:
+        log.info("upload failed upload_pk=%s code=%s", upload_pk, bad.code)
+        _end(upload, Upload.Status.FAILED, bad.code, bad.params)
+    except Superseded:
+        log.info("upload superseded upload_pk=%s", upload_pk)
+    else:
+        _end(upload, Upload.Status.FINISHED)
+
+
+def _claim(upload_pk: int) -> Upload | None:
+    """Take the upload for this worker; None while another one works on it."""
+    now = timezone.now()
+    won = (
+        Upload.objects.waiting(now)
+        .filter(pk=upload_pk)
+        .update(
+            status=Upload.Status.RUNNING,
+            heartbeat_at=now,
+            attempt=F("attempt") + 1,
+        )
+    )
+    if not won:
+        return None
+    Upload.objects.filter(pk=upload_pk, started_at=None).update(started_at=now)
+    return Upload.objects.filter(pk=upload_pk).first()
+
+
+def _path(upload: Upload) -> Path:
+    path = Path(upload.file.path)
+    if not path.is_file():
+        raise BadFile("file_gone", texts=BAD_UPLOADS)
+    return path
+
+
+def _reader(upload: Upload, columns: Columns) -> Reader:
+    return Reader(
+        columns, upload.channel_id, dict(Channel.objects.values_list("code", "pk"))
+    )
+
+
+class _Import:
+    """One attempt at one upload."""
+
+    def __init__(self, upload: Upload, table: Table) -> None:
+        self.upload = upload
+        self.table = table
+        self.columns = Columns(table.columns)
+        self.reader = _reader(upload, self.columns)
+        self.removes = upload.mode == Upload.Mode.DEL and self.columns.only_userid
+        self.reported = UploadError.objects.filter(upload=upload).count()
+        # {(channel, userid): row and openid}, each as numbers: a million fit in 100 MB.
+        self.seen: dict[int, int] = {}
+
+    def run(self) -> None:
+        done = self.upload.last_row
+        people: list[Person] = []
+        problems: list[RowProblem] = []
+        rows = 0
+        last = done
+        broken: BadFile | None = None
+        try:
+            for read in self._read():
+                # What an earlier attempt has committed is only looked at, for `seen`.
+                if read.row <= done:
+                    continue
+                last = read.row
+                if isinstance(read, Person):
+                    people.append(read)
+                    rows += 1
+                else:
+                    problems.append(read)
+                    rows += not read.is_warning
+                # A row's warning comes before the row: the block ends with the row.
+                if rows >= ROWS_A_BLOCK:
+                    self._commit(people, problems, last)
+                    people, problems, rows = [], [], 0
+        except BadFile as bad:
+            broken = bad
+        self._commit(people, problems, last)
+        if broken:
+            raise broken
+
+    def _read(self) -> Iterator[Person | RowProblem]:
+        for row, cells in self.table:
+            read = self.reader.read(row, cells)
+            if isinstance(read, Person) and read.openid:
+                warning = self._twice(read)
+                if warning:
+                    yield warning
+            yield read
+
+    def _twice(self, person: Person) -> RowProblem | None:
+        """Return a warning when an earlier row gave the userid another openID."""
+        key = hash((person.channel, person.userid))
+        openid = hash(person.openid) & 0xFFFF_FFFF_FFFF
+        before = self.seen.get(key)
+        if before is None or before & 0xFFFF_FFFF_FFFF == openid:
+            self.seen[key] = person.row << 48 | openid
+            return None
+        self.seen[key] = person.row << 48 | openid
+        if self.upload.mode != Upload.Mode.SET:
+            return None
+        return RowProblem(
+            person.row,
+            person.userid,
+            "another_openid",
+            {"row": before >> 48},
+            is_warning=True,
+        )
+
+    def _commit(
+        self, people: list[Person], problems: list[RowProblem], last_row: int
+    ) -> None:
+        upload = self.upload
+        failed = sum(not problem.is_warning for problem in problems)
+        with transaction.atomic():
+            if people:
+                problems = problems + (
+                    remove(people) if self.removes else merge(people, upload.mode)
+                )
+                problems.sort(key=lambda problem: problem.row)
+            kept = problems[: max(0, MAX_REPORTED - self.reported)]
+            mine = Upload.objects.filter(
+                pk=upload.pk, status=Upload.Status.RUNNING, attempt=upload.attempt
+            ).update(
+                rows_total=F("rows_total") + len(people) + failed,
+                rows_ok=F("rows_ok") + len(people),
+                rows_failed=F("rows_failed") + failed,
+                rows_warned=F("rows_warned") + len(problems) - failed,
+                bytes_done=self.table.bytes_done,
+                bytes_total=self.table.bytes_total,
+                columns=self.columns.pairs,
+                heartbeat_at=timezone.now(),
+                last_row=last_row,
+            )
+            if not mine:
+                raise Superseded
+            UploadError.objects.bulk_create(
+                (
+                    UploadError(
+                        upload=upload,
+                        row=problem.row,
+                        userid=problem.userid,
+                        code=problem.code,
+                        params=dict(problem.params),
+                        is_warning=problem.is_warning,
+                    )
+                    for problem in kept
+                ),
+                batch_size=1000,
+            )
+        self.reported += len(kept)
+
+
+def _end(
+    upload: Upload,
+    status: str,
+    code: str = "",
+    params: dict[str, str | int] | None = None,
+) -> None:
+    """Close the upload unless another attempt has it; its file has done its duty."""
+    mine = Upload.objects.filter(
+        pk=upload.pk, status=Upload.Status.RUNNING, attempt=upload.attempt
+    ).update(
+        status=status,
+        failure=code,
+        failure_params=params or {},
+        finished_at=timezone.now(),
+        bytes_done=F("bytes_total")
+        if status == Upload.Status.FINISHED
+        else F("bytes_done"),
+    )
+    if mine:
+        # People's data lies in the tables now; no copy of it is left about.
+        upload.file.delete(save=False)
+
+
+def sweep() -> list[int]:
+    """Return the uploads that somebody must work on; remove forgotten previews."""
+    for upload in Upload.objects.forgotten():
+        discard(upload)
+    return list(Upload.objects.waiting().order_by("pk").values_list("pk", flat=True))

@@ -1,0 +1,310 @@
+"""Blocks of rows into the tables of users: staged, then merged in a few statements.
+
+The same SQL on PostgreSQL and SQLite; only the way into the temporary table differs
+(COPY, executemany). Statements touch changed rows only and go through them in one
+order, so that two imports at a time wait for each other and do not deadlock.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+
+from .models import OpenID, Recipient, RecipientTag
+from .rows import Person, RowProblem
+
+_TABLES = {
+    "upload_people": "row_no bigint, userid text, phone text, email text, tagged int",
+    "upload_openids": "row_no bigint, userid text, channel_id bigint, openid text",
+    "upload_tags": "userid text, name text",
+}
+
+
+def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
+    """Set, add or delete what the rows say; return the warnings.
+
+    Of rows with the same userid the later one counts. Must run in a transaction.
+    """
+    with connection.cursor() as cursor:
+        doubles = _stage(cursor, people, mode)
+        # As the ORM writes it: SQLite keeps times as text.
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        if mode == "set":
+            _set_people(cursor, now)
+            _replace_tags(cursor)
+            _set_openids(cursor, now)
+            return []
+        if mode == "add":
+            warnings = _kept(cursor)
+            _add_people(cursor, now)
+            _add_tags(cursor)
+            _add_openids(cursor, now)
+            return warnings + doubles
+        warnings = _not_there(cursor)
+        _delete_values(cursor, now)
+        return warnings
+
+
+def remove(people: Sequence[Person]) -> list[RowProblem]:
+    """Delete the recipients themselves, with openIDs and tags; return the warnings.
+
+    Past deliveries keep the userid as text. Must run in a transaction.
+    """
+    userids = list(dict.fromkeys(person.userid for person in people))
+    found = dict(
+        Recipient.objects.filter(userid__in=userids)
+        .order_by("pk")
+        .values_list("userid", "pk")
+    )
+    gone = list(found.values())
+    OpenID.objects.filter(recipient__in=gone).delete()
+    RecipientTag.objects.filter(recipient__in=gone).delete()
+    Recipient.objects.filter(pk__in=gone).delete()
+    return [
+        RowProblem(person.row, person.userid, "unknown_userid", {}, is_warning=True)
+        for person in {person.userid: person for person in people}.values()
+        if person.userid not in found
+    ]
+
+
+# -- staging ---------------------------------------------------------------------------
+
+
+def _stage(
+    cursor: CursorWrapper, people: Sequence[Person], mode: str
+) -> list[RowProblem]:
+    """Fill the temporary tables; in each, a key comes once.
+
+    The last row with a key counts, but for "add", which keeps what is there: the first.
+    Return the warnings of that.
+    """
+    doubles: list[RowProblem] = []
+    persons: dict[str, list[Any]] = {}
+    openids: dict[tuple[int, str], tuple[Any, ...]] = {}
+    tags: dict[str, dict[str, None]] = {}
+    for person in people:
+        userid = person.userid
+        staged = persons.get(userid)
+        if staged is None:
+            staged = persons[userid] = [person.row, userid, "", "", 0]
+        if person.phone and not (mode == "add" and staged[2]):
+            staged[2] = person.phone
+        if person.email and not (mode == "add" and staged[3]):
+            staged[3] = person.email
+        if person.tags:
+            staged[4] = 1
+            if mode != "set" and userid in tags:
+                tags[userid].update(dict.fromkeys(person.tags))
+            else:
+                tags[userid] = dict.fromkeys(person.tags)
+        if person.openid and person.channel is not None:
+            key = person.channel, userid
+            before = openids.get(key)
+            if mode == "add" and before:
+                if before[3] != person.openid:
+                    double = RowProblem(person.row, userid, "openid_kept", {}, True)
+                    doubles.append(double)
+                continue
+            openids[key] = person.row, userid, person.channel, person.openid
+    _fill(cursor, "upload_people", persons.values())
+    _fill(cursor, "upload_openids", openids.values())
+    _fill(
+        cursor,
+        "upload_tags",
+        [(userid, name) for userid, names in tags.items() for name in names],
+    )
+    return doubles
+
+
+def _fill(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> None:
+    rows = list(rows)
+    cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({_TABLES[table]})")
+    is_postgres = connection.vendor == "postgresql"
+    # Nothing vacuums a temporary table: deleted rows would be read again and again.
+    cursor.execute(f"TRUNCATE {table}" if is_postgres else f"DELETE FROM {table}")
+    if not rows:
+        return
+    if is_postgres:
+        # No escaping: `rows.py` lets no tab, backslash or line break through.
+        text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
+        cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
+        cursor.execute(f"ANALYZE {table}")
+    else:
+        marks = ", ".join(["%s"] * len(rows[0]))
+        cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+# -- set -------------------------------------------------------------------------------
+
+_INSERT_PEOPLE = """
+    INSERT INTO users_recipient (userid, phone, email, created_at, updated_at)
+    SELECT userid, phone, email, %s, %s FROM upload_people WHERE true ORDER BY userid
+    ON CONFLICT (userid) DO UPDATE SET
+"""
+_INSERT_OPENIDS = """
+    INSERT INTO users_openid (channel_id, recipient_id, openid, updated_at)
+    SELECT s.channel_id, r.id, s.openid, %s
+    FROM upload_openids s JOIN users_recipient r ON r.userid = s.userid
+    WHERE true ORDER BY r.id, s.channel_id
+    ON CONFLICT (channel_id, recipient_id)
+"""
+
+
+def _set_people(cursor: CursorWrapper, now: Any) -> None:
+    cursor.execute(
+        _INSERT_PEOPLE
+        + """
+            phone = CASE WHEN excluded.phone <> '' THEN excluded.phone
+                    ELSE users_recipient.phone END,
+            email = CASE WHEN excluded.email <> '' THEN excluded.email
+                    ELSE users_recipient.email END,
+            updated_at = excluded.updated_at
+        WHERE excluded.phone NOT IN ('', users_recipient.phone)
+           OR excluded.email NOT IN ('', users_recipient.email)
+        """,
+        [now, now],
+    )
+
+
+def _set_openids(cursor: CursorWrapper, now: Any) -> None:
+    # Of a new openID nobody knows yet whether it follows.
+    cursor.execute(
+        _INSERT_OPENIDS
+        + """ DO UPDATE SET openid = excluded.openid, followed = NULL,
+            followed_at = NULL, updated_at = excluded.updated_at
+        WHERE users_openid.openid <> excluded.openid
+        """,
+        [now],
+    )
+
+
+def _replace_tags(cursor: CursorWrapper) -> None:
+    cursor.execute(
+        """
+        DELETE FROM users_recipienttag WHERE id IN (
+            SELECT t.id FROM upload_people s
+            JOIN users_recipient r ON r.userid = s.userid
+            JOIN users_recipienttag t ON t.recipient_id = r.id
+            WHERE s.tagged = 1 AND NOT EXISTS (
+                SELECT 1 FROM upload_tags n
+                WHERE n.userid = s.userid AND n.name = t.name))
+        """
+    )
+    _add_tags(cursor)
+
+
+# -- add -------------------------------------------------------------------------------
+
+
+def _add_people(cursor: CursorWrapper, now: Any) -> None:
+    cursor.execute(
+        _INSERT_PEOPLE
+        + """
+            phone = CASE WHEN users_recipient.phone = '' THEN excluded.phone
+                    ELSE users_recipient.phone END,
+            email = CASE WHEN users_recipient.email = '' THEN excluded.email
+                    ELSE users_recipient.email END,
+            updated_at = excluded.updated_at
+        WHERE (users_recipient.phone = '' AND excluded.phone <> '')
+           OR (users_recipient.email = '' AND excluded.email <> '')
+        """,
+        [now, now],
+    )
+
+
+def _add_openids(cursor: CursorWrapper, now: Any) -> None:
+    cursor.execute(_INSERT_OPENIDS + " DO NOTHING", [now])
+
+
+def _add_tags(cursor: CursorWrapper) -> None:
+    cursor.execute(
+        """
+        INSERT INTO users_recipienttag (recipient_id, name)
+        SELECT r.id, s.name
+        FROM upload_tags s JOIN users_recipient r ON r.userid = s.userid
+        WHERE true ORDER BY r.id, s.name
+        ON CONFLICT (recipient_id, name) DO NOTHING
+        """
+    )
+
+
+def _kept(cursor: CursorWrapper) -> list[RowProblem]:
+    """Return warnings for values that are there already and differ."""
+    cursor.execute(
+        """
+        SELECT s.row_no, s.userid, 'openid_kept' FROM upload_openids s
+        JOIN users_recipient r ON r.userid = s.userid
+        JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = s.channel_id
+        WHERE o.openid <> s.openid
+        UNION ALL
+        SELECT s.row_no, s.userid, 'phone_kept' FROM upload_people s
+        JOIN users_recipient r ON r.userid = s.userid
+        WHERE r.phone <> '' AND s.phone NOT IN ('', r.phone)
+        UNION ALL
+        SELECT s.row_no, s.userid, 'email_kept' FROM upload_people s
+        JOIN users_recipient r ON r.userid = s.userid
+        WHERE r.email <> '' AND s.email NOT IN ('', r.email)
+        ORDER BY 1
+        """
+    )
+    return _warnings(cursor)
+
+
+def _warnings(cursor: CursorWrapper) -> list[RowProblem]:
+    return [
+        RowProblem(row, userid, code, {}, is_warning=True)
+        for row, userid, code in cursor.fetchall()
+    ]
+
+
+# -- delete ----------------------------------------------------------------------------
+
+
+def _not_there(cursor: CursorWrapper) -> list[RowProblem]:
+    cursor.execute(
+        """
+        SELECT s.row_no, s.userid, 'unknown_userid' FROM upload_people s
+        LEFT JOIN users_recipient r ON r.userid = s.userid WHERE r.id IS NULL
+        UNION ALL
+        SELECT s.row_no, s.userid, 'openid_differs' FROM upload_openids s
+        JOIN users_recipient r ON r.userid = s.userid
+        JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = s.channel_id
+        WHERE o.openid <> s.openid
+        ORDER BY 1
+        """
+    )
+    return _warnings(cursor)
+
+
+def _delete_values(cursor: CursorWrapper, now: Any) -> None:
+    """Delete openIDs, tags, phones and emails that are exactly as the rows say."""
+    cursor.execute(
+        """
+        DELETE FROM users_openid WHERE id IN (
+            SELECT o.id FROM upload_openids s
+            JOIN users_recipient r ON r.userid = s.userid
+            JOIN users_openid o ON o.recipient_id = r.id
+                AND o.channel_id = s.channel_id AND o.openid = s.openid)
+        """
+    )
+    cursor.execute(
+        """
+        DELETE FROM users_recipienttag WHERE id IN (
+            SELECT t.id FROM upload_tags s
+            JOIN users_recipient r ON r.userid = s.userid
+            JOIN users_recipienttag t ON t.recipient_id = r.id AND t.name = s.name)
+        """
+    )
+    for column in ("phone", "email"):
+        cursor.execute(
+            f"""
+            UPDATE users_recipient SET {column} = '', updated_at = %s WHERE id IN (
+                SELECT r.id FROM upload_people s
+                JOIN users_recipient r ON r.userid = s.userid
+                WHERE s.{column} <> '' AND r.{column} = s.{column})
+            """,
+            [now],
+        )

@@ -1,0 +1,65 @@
+"""Questions about many recipients and uploads."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Self
+
+from django.db import connections, models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from .models import Recipient, Upload  # noqa: F401  # named in quotes below
+
+# An upload that said nothing for so long has lost its worker.
+SILENCE = timedelta(seconds=60)
+# A file that ended so many workers will end the next one too.
+MAX_ATTEMPTS = 5
+
+
+class RecipientQuerySet(models.QuerySet["Recipient"]):
+    def matching(self, text: str) -> Self:
+        """Whose userid begins with `text`, or who has it as an openID. By index."""
+        from .models import OpenID  # models imports this module
+
+        if connections[self.db].vendor == "sqlite":
+            # A range: SQLite uses no index for the LIKE that startswith becomes.
+            begins = Q(userid__gte=text, userid__lt=text + "\U0010ffff")
+        else:
+            begins = Q(userid__startswith=text)
+        has = OpenID.objects.filter(openid=text).values("recipient")
+        return self.filter(begins | Q(pk__in=has))
+
+    def tagged(self, name: str) -> Self:
+        from .models import RecipientTag  # models imports this module
+
+        # As a join, not EXISTS: the tag's index already has the order of the list.
+        mine = RecipientTag.objects.filter(name=name, recipient=OuterRef("pk"))
+        return self.filter(Exists(mine))
+
+    def bound_to(self, channel_pk: int) -> Self:
+        """Who has an openID at the channel."""
+        from .models import OpenID  # models imports this module
+
+        mine = OpenID.objects.filter(channel=channel_pk, recipient=OuterRef("pk"))
+        return self.filter(Exists(mine))
+
+    def with_bindings(self) -> Self:
+        """With their tags and openIDs at hand, two queries for all of them."""
+        return self.prefetch_related("tags", "openids__channel")
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    def waiting(self, at: datetime | None = None) -> Self:
+        """Those that nobody works on: queued, or left by a worker that went silent."""
+        silent = (at or timezone.now()) - SILENCE
+        return self.filter(
+            Q(status="queued") | Q(status="running", heartbeat_at__lt=silent)
+        )
+
+    def forgotten(self, at: datetime | None = None) -> Self:
+        """Previews that nobody started for a day."""
+        return self.filter(
+            status="preview", created_at__lt=(at or timezone.now()) - timedelta(days=1)
+        )
