@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from channels_wechat.wechat import errors
 
 from . import audience, control
-from .models import Delivery, Send
+from .models import AudienceRow, Delivery, Send
 
 # Refused once, but not for good: "too many messages to this recipient".
 ERRCODE_TOO_MANY = 43117
@@ -36,6 +36,14 @@ def change(send: Send, **fields: object) -> None:
         raise control.WrongState(send.msgid, Send.objects.get(pk=send.pk).status)
     for name, value in fields.items():
         setattr(send, name, value)
+
+
+def delete(send: Send) -> None:
+    """Delete a draft with its list. Raises WrongState when it is none."""
+    with transaction.atomic():
+        change(send, reading=None)  # ends whoever is reading its list
+        AudienceRow.objects.filter(send=send).delete()
+        Send.objects.filter(pk=send.pk).delete()
 
 
 def fingerprint(send: Send) -> str:

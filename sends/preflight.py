@@ -70,6 +70,7 @@ class Report:
     # Wrong for everyone: key, code, limit, length
     constants: list[list[Any]] = field(default_factory=list)
     unknown_names: list[str] = field(default_factory=list)
+    accepted: bool = False  # the operator agreed that the bad ones are skipped
     checker: str = ""
     beat: str = ""
 
@@ -226,6 +227,14 @@ def start(send: Send) -> Report:
         return _load(send.preflight)
     wake_on_commit("check_values", send.pk)
     return report
+
+
+def accept(send: Send) -> None:
+    """Note that people with a bad value shall be skipped. Raises WrongState."""
+    report = report_of(send)
+    if report is not None and not report.is_under_way:
+        report.accepted = True
+        drafting.change(send, preflight=asdict(report))
 
 
 def check(send_pk: int) -> None:

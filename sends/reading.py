@@ -192,6 +192,13 @@ def _take(
     return False
 
 
+def wake_if_silent(send: Send) -> None:
+    """Call a worker again when nobody has been at the list for a while."""
+    reading = state_of(send)
+    if reading is not None and reading.is_silent:
+        wake_on_commit("read_audience", send.pk)
+
+
 def read(send_pk: int) -> None:
     """Read what the draft's list still has to have read. Safe to call twice."""
     reading = _claim(send_pk)

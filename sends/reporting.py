@@ -55,6 +55,20 @@ class Progress:
         return 100 * self.done // self.total if self.total else 0
 
     @property
+    def left_shown(self) -> str:
+        """As "40 s", "12 min" or "3 h 20 min"."""
+        if self.left is None:
+            return ""
+        seconds = round(self.left.total_seconds())
+        if seconds < 90:
+            return _("%(n)d s") % {"n": max(1, seconds)}
+        minutes = round(seconds / 60)
+        if minutes < 90:
+            return _("%(n)d min") % {"n": minutes}
+        hours, minutes = divmod(minutes, 60)
+        return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
+
+    @property
     def per_second_shown(self) -> str:
         if self.per_second is None:
             return ""
@@ -292,7 +306,7 @@ def history(userid: str, openids: Iterable[str], before: int | None = None) -> P
     ways += [Q(openid=openid) for openid in set(openids) if openid]
     found: dict[int, Delivery] = {}
     for way in ways:
-        rows = Delivery.objects.filter(way).select_related("send", "channel")
+        rows = Delivery.objects.filter(way).select_related("send__template", "channel")
         if before is not None:
             rows = rows.filter(pk__lt=before)
         found |= {row.pk: row for row in rows.order_by("-pk")[: PAGE + 1]}

@@ -1,0 +1,85 @@
+"""Sends and events in the console: addresses; the pages are in `sends.console`."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import URLPattern, path, register_converter
+from django.urls.converters import StringConverter
+from unfold.admin import ModelAdmin
+
+from .console import checks, events, history, overview, results, steps
+from .models import InboundEvent, Send
+
+
+class KindConverter(StringConverter):
+    regex = "csv|xlsx"
+
+
+class ActionConverter(StringConverter):
+    regex = "pause|resume|cancel"
+
+
+register_converter(KindConverter, "kind")
+register_converter(ActionConverter, "action")
+
+
+@admin.register(Send)
+class SendAdmin(ModelAdmin):
+    """Every page is our own; a send is never edited field by field."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        pages: list[tuple[str, Any, str]] = [
+            ("", overview.overview, "changelist"),
+            ("add/", steps.add, "add"),
+            ("template/<int:template_pk>/card/", steps.template_card, "template_card"),
+            ("<int:pk>/", results.send, "change"),
+            ("<int:pk>/template/", steps.template, "template"),
+            ("<int:pk>/audience/", steps.audience_step, "audience"),
+            ("<int:pk>/audience/state/", steps.reading_state, "reading"),
+            ("<int:pk>/values/", steps.values, "values"),
+            ("<int:pk>/preview/", steps.preview, "preview"),
+            ("<int:pk>/check/", checks.check, "check"),
+            ("<int:pk>/check/state/", checks.check_state, "checking"),
+            ("<int:pk>/problems.<kind:kind>", checks.problems_file, "problems"),
+            ("<int:pk>/test/", checks.send_test, "test"),
+            ("<int:pk>/test/state/", checks.test_state, "test_state"),
+            ("<int:pk>/confirm/", steps.confirm, "confirm"),
+            ("<int:pk>/delete/", steps.delete, "delete"),
+            ("<int:pk>/progress/", results.progress, "progress"),
+            ("<int:pk>/deliveries.<kind:kind>", results.export, "export"),
+            ("<int:pk>/again/", results.send_again, "again"),
+            ("<int:pk>/<action:action>/", results.act, "act"),
+        ]
+        return [
+            *(
+                path(route, view(page), name=f"sends_send_{name}")
+                for route, page, name in pages
+            ),
+            path(
+                "to/<path:userid>/",
+                view(history.history),
+                name="sends_recipient_history",
+            ),
+        ]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(InboundEvent)
+class InboundEventAdmin(ModelAdmin):
+    """One page: what WeChat pushed."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("", view(events.events), name="sends_inboundevent_changelist"),
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
