@@ -1,10 +1,14 @@
 """Lists come in pages with a cursor: the same speed on page 1 and on page 100,000."""
 
+import re
+
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor
 from rest_framework.pagination import CursorPagination as RestCursorPagination
 from rest_framework.request import Request
+
+_ID = re.compile(r"[0-9]{1,18}\Z")
 
 
 class CursorPagination(RestCursorPagination):
@@ -20,7 +24,7 @@ class CursorPagination(RestCursorPagination):
         """Return the cursor of the call. Raises NotFound unless it points at an id."""
         cursor = super().decode_cursor(request)
         position = "" if cursor is None else str(cursor.position or "")
-        if position and not (position.isdecimal() and len(position) < 19):
+        if position and not _ID.match(position):
             raise NotFound(self.invalid_cursor_message)
         return cursor
 

@@ -1,15 +1,19 @@
 """What the API reads: JSON in UTF-8, and not more than the settings allow."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import ParseError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
 from .errors import TooLarge
+
+_HALF = re.compile(r"[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class JSONParser(BaseParser):
@@ -34,11 +38,32 @@ class JSONParser(BaseParser):
                 _("The body may be at most %(limit)d bytes.") % {"limit": limit}
             )
         try:
-            return json.loads(body, parse_constant=_refuse)
+            parsed = json.loads(body, parse_constant=_refuse)
         except (ValueError, RecursionError) as problem:
             raise ParseError(
                 _("The body is no JSON: %(problem)s") % {"problem": _brief(problem)}
             ) from None
+        if _ESCAPED_HALF.search(body) and (names := sorted(set(_broken(parsed)))):
+            raise ValidationError(
+                dict.fromkeys(names, _("Half a surrogate pair is no character."))
+            )
+        return parsed
+
+
+def _broken(value: Any, name: str = "") -> Iterator[str]:
+    """Yield the names of texts that hold half a surrogate pair: such a text can neither
+    be stored nor repeated in an answer."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if _HALF.search(key):
+                yield "non_field_errors"
+            else:
+                yield from _broken(inner, f"{name}.{key}" if name else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _broken(inner, f"{name}.{index}" if name else str(index))
+    elif isinstance(value, str) and _HALF.search(value):
+        yield name or "non_field_errors"
 
 
 def _refuse(name: str) -> Any:

@@ -9,7 +9,6 @@ from rest_framework import serializers
 from channels_wechat.models import Channel
 from channels_wechat.wechat.crypto import make_encoding_aes_key, make_token
 
-
 STATUSES = ["ready", "unverified", "unauthorized", "disabled"]
 
 
