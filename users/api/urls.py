@@ -1,5 +1,23 @@
-"""Addresses of this app below /api/."""
+"""Uploads and recipients below /api/."""
 
-from django.urls import URLPattern
+from django.urls import re_path
 
-urlpatterns: list[URLPattern] = []
+from .views import (
+    RecipientDetail,
+    RecipientList,
+    UploadDetail,
+    UploadErrors,
+    UploadList,
+    UploadReport,
+)
+
+UPLOAD = r"^uploads/(?P<pk>[0-9]{1,18})/"
+
+urlpatterns = [
+    re_path(r"^uploads/\Z", UploadList.as_view()),
+    re_path(rf"{UPLOAD}\Z", UploadDetail.as_view()),
+    re_path(rf"{UPLOAD}errors/\Z", UploadErrors.as_view()),
+    re_path(rf"{UPLOAD}errors\.xlsx\Z", UploadReport.as_view()),
+    re_path(r"^recipients/\Z", RecipientList.as_view()),
+    re_path(r"^recipients/(?P<userid>[^/\x00]{1,64})/\Z", RecipientDetail.as_view()),
+]
