@@ -29,11 +29,12 @@ from channels_wechat.wechat.client import TokenSource
 from channels_wechat.wechat.messages import CompiledMessage
 from users.models import OpenID
 
-from . import control, lines
+from . import control, lines, repairing
 from .leases import Lease, LeaseLost
-from .models import Chunk, Delivery, Send
+from .models import Chunk, Delivery, Drain, Send
 from .preparing import compile_message
 from .querysets import ROWS_A_CHUNK, Result, Row
+from .underway import Claim, Out, Streak
 
 log = logging.getLogger(__name__)
 Status = Delivery.Status
@@ -49,6 +50,8 @@ BACKOFF_S: Final = (2, 5, 10, 20, 30, 60)
 CALL_TIME: Final = timedelta(seconds=20)
 FLUSH_S: Final = 0.5
 CONTROL_S: Final = 0.3
+# A drain waits this long itself for rows that are tried again soon.
+STAY: Final = timedelta(seconds=3)
 # Nothing got through this many times in a row: wait instead of burning rows' tries.
 SILENCE: Final = 50
 SILENCE_HOLD_S: Final = 20
@@ -74,8 +77,7 @@ def drain(channel_pk: int) -> None:
     Safe to call at any time and from anywhere: while another drain holds the channel's
     lease it returns at once; killed, it leaves nothing that the next one cannot repair.
     """
-    again = True
-    while again and not stopping.is_set():
+    while not stopping.is_set():
         lease = Lease.take(channel_pk)
         if lease is None:
             return
@@ -86,54 +88,25 @@ def drain(channel_pk: int) -> None:
             return
         finally:
             lease.release()
-        # Work that came while we were ending was turned away by our lease.
-        again = _has_due(channel_pk)
+        # Work that came while we were ending was turned away by our lease, and rows
+        # that wait a moment for their next try need not wait for the sweep.
+        due_at = _next_due(channel_pk)
+        if due_at is None or due_at - timezone.now() > STAY:
+            return
+        stopping.wait(max(0.0, (due_at - timezone.now()).total_seconds()))
 
 
-def _has_due(channel_pk: int) -> bool:
-    held = Channel.objects.filter(
-        pk=channel_pk, drain__hold_until__gt=timezone.now()
-    ).exists()
-    return not held and (
-        Chunk.objects.due(timezone.now())
+def _next_due(channel_pk: int) -> datetime | None:
+    """Return when the channel has something to send again, None if nothing waits."""
+    if Drain.objects.filter(channel=channel_pk, hold_until__gt=timezone.now()).exists():
+        return None  # the sweep calls when the wait is over
+    return (
+        Chunk.objects.waiting()
         .filter(send__channel=channel_pk, send__status=Send.Status.RUNNING)
-        .exists()
+        .order_by("due_at")
+        .values_list("due_at", flat=True)
+        .first()
     )
-
-
-@dataclass
-class _Claim:
-    """A claimed chunk and what is still out of it."""
-
-    chunk: Chunk
-    send: Send
-    out: int = 0
-    back: int = 0  # rows that wait again
-    back_at: datetime | None = None  # not before
-
-
-@dataclass
-class _Out:
-    """A row that was given to the line and has no result yet."""
-
-    claim: _Claim
-    row: Row
-    call: Call
-    token: str
-    token_refusals: int = 0
-
-
-@dataclass
-class _Streak:
-    """How often the same thing happened in a row."""
-
-    what: object = None
-    times: int = 0
-
-    def count(self, what: object) -> int:
-        self.times = self.times + 1 if what == self.what else 1
-        self.what = what
-        return self.times
 
 
 @dataclass
@@ -147,18 +120,19 @@ class _Drain:
     token: str = ""
     sends: dict[int, tuple[Send, CompiledMessage]] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
-    out: dict[int, _Out] = field(default_factory=dict)
-    open_claims: list[_Claim] = field(default_factory=list)
+    out: dict[int, Out] = field(default_factory=dict)
+    open_claims: list[Claim] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     unfollowed: list[str] = field(default_factory=list)
     closing: bool = False  # claim no more
-    silence: _Streak = field(default_factory=_Streak)
-    strange: _Streak = field(default_factory=_Streak)
+    silence: Streak = field(default_factory=Streak)
+    strange: Streak = field(default_factory=Streak)
+    logged: set[int | None] = field(default_factory=set)
 
     def run(self) -> None:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
-        self._adopt_orphans()
-        self._settle_canceled()
+        repairing.adopt_orphans(self.lease)
+        repairing.settle_canceled(self.lease)
         if self.lease.is_held_up() or not self._control() or not self._has_token():
             return
         base_url = settings.WECHAT_API_BASE
@@ -172,7 +146,7 @@ class _Drain:
                 lines.keep(self.line, base_url)
             else:
                 self.line.close()
-        self._settle_canceled()
+        repairing.settle_canceled(self.lease)
 
     # -- the loop ----------------------------------------------------------------------
 
@@ -246,7 +220,7 @@ class _Drain:
             Send.objects.move(
                 Counter({(send.pk, Status.WAITING, Status.SENDING): len(rows)})
             )
-        claim = _Claim(chunk, send)
+        claim = Claim(chunk, send)
         self.open_claims.append(claim)
         calls = []
         for row in rows:
@@ -260,7 +234,7 @@ class _Drain:
                 row.names() if message.names else {},
             )
             call = Call(row.id, body)
-            self.out[row.id] = _Out(claim, row, call, self.token)
+            self.out[row.id] = Out(claim, row, call, self.token)
             calls.append(call)
         self.line.submit(calls, self.token)
         if not rows:
@@ -326,8 +300,17 @@ class _Drain:
         if self.silence.count(answer.outcome) == SILENCE:
             self._hold(SILENCE_HOLD_S, answer.errmsg)
 
-    def _take_refusal(self, out: _Out, error: errors.WeChatError) -> None:
+    def _take_refusal(self, out: Out, error: errors.WeChatError) -> None:
         """Act on an answer with an errcode, by whose move is next."""
+        if error.errcode not in self.logged:
+            # One request id of each kind is what WeChat's support asks for.
+            self.logged.add(error.errcode)
+            log.info(
+                "refused send=%s errcode=%s rid=%s",
+                out.claim.send.msgid,
+                error.errcode,
+                error.rid,
+            )
         if isinstance(error, errors.TokenRefused):
             self._renew_token(out, error)
             return
@@ -365,7 +348,7 @@ class _Drain:
                 if not known and times == SAME_UNKNOWN_ERRORS:
                     self._pause(Send.PauseCode.UNKNOWN_ERRORS, error, send=claim.send)
 
-    def _renew_token(self, out: _Out, error: errors.WeChatError) -> None:
+    def _renew_token(self, out: Out, error: errors.WeChatError) -> None:
         """Get another token, once for all calls that the old one spoiled."""
         out.token_refusals += 1
         if out.token_refusals > 1:
@@ -467,7 +450,7 @@ class _Drain:
 
     def _back(
         self,
-        out: _Out,
+        out: Out,
         *,
         in_doubt: bool = False,
         error: str = "",
@@ -485,7 +468,7 @@ class _Drain:
 
     def _result(
         self,
-        claim: _Claim,
+        claim: Claim,
         row: Row,
         status: Delivery.Status,
         *,
@@ -523,47 +506,6 @@ class _Drain:
                 ).update(followed=False, followed_at=now)
             Send.objects.move(moves)
             Send.objects.finish({claim.send.pk for claim in ended})
-
-    # -- after others ------------------------------------------------------------------
-
-    def _adopt_orphans(self) -> None:
-        """Give back what a dead drain of this channel had claimed, in doubt."""
-        orphans = Chunk.objects.orphaned(self.lease.fence).filter(
-            send__channel=self.channel
-        )
-        for chunk in orphans:
-            with transaction.atomic():
-                self.lease.hold()
-                rows = Delivery.objects.release(
-                    chunk, chunk.claimed_at or timezone.now()
-                )
-                chunk.state, chunk.due_at = Chunk.State.WAITING, timezone.now()
-                chunk.save(update_fields=["state", "due_at"])
-                Send.objects.move(
-                    Counter({(chunk.send_id, Status.SENDING, Status.WAITING): rows})
-                )
-                Send.objects.finish([chunk.send_id])
-            log.warning("adopted channel=%s rows=%s", self.channel.code, rows)
-
-    def _settle_canceled(self) -> None:
-        """Take out what canceled sends had waiting."""
-        for send in Send.objects.unsettled().filter(
-            channel=self.channel, prepared_at__isnull=True
-        ):
-            with transaction.atomic():
-                # Canceled while it was prepared: its rows are in no chunk yet.
-                self.lease.hold()
-                if not Chunk.objects.filter(send=send).exists():
-                    Chunk.objects.cut(send.pk, timezone.now())
-        chunks = Chunk.objects.waiting().filter(
-            send__channel=self.channel, send__status=Send.Status.CANCELED
-        )
-        for chunk in chunks.iterator():
-            with transaction.atomic():
-                self.lease.hold()
-                Send.objects.move(Delivery.objects.settle(chunk))
-                chunk.state = Chunk.State.DONE
-                chunk.save(update_fields=["state"])
 
 
 def _next_quota() -> datetime:

@@ -1,0 +1,50 @@
+"""What a drain does for others before it sends: rows of a dead drain, and of canceled
+sends. The caller holds the channel's lease."""
+
+import logging
+from collections import Counter
+
+from django.db import transaction
+from django.utils import timezone
+
+from .leases import Lease
+from .models import Chunk, Delivery, Send
+
+log = logging.getLogger(__name__)
+Status = Delivery.Status
+
+
+def adopt_orphans(lease: Lease) -> None:
+    """Give back what a dead drain of this channel had claimed, in doubt since then."""
+    orphans = Chunk.objects.orphaned(lease.fence).filter(send__channel=lease.channel_pk)
+    for chunk in orphans:
+        with transaction.atomic():
+            lease.hold()
+            rows = Delivery.objects.release(chunk, chunk.claimed_at or timezone.now())
+            chunk.state, chunk.due_at = Chunk.State.WAITING, timezone.now()
+            chunk.save(update_fields=["state", "due_at"])
+            Send.objects.move(
+                Counter({(chunk.send_id, Status.SENDING, Status.WAITING): rows})
+            )
+        log.warning("adopted channel=%s rows=%s", lease.channel_pk, rows)
+
+
+def settle_canceled(lease: Lease) -> None:
+    """Take out what canceled sends had waiting: canceled, or unknown if in doubt."""
+    for send in Send.objects.unsettled().filter(
+        channel=lease.channel_pk, prepared_at__isnull=True
+    ):
+        with transaction.atomic():
+            # Canceled while it was prepared: its rows are in no chunk yet.
+            lease.hold()
+            if not Chunk.objects.filter(send=send).exists():
+                Chunk.objects.cut(send.pk, timezone.now())
+    chunks = Chunk.objects.waiting().filter(
+        send__channel=lease.channel_pk, send__status=Send.Status.CANCELED
+    )
+    for chunk in chunks.iterator():
+        with transaction.atomic():
+            lease.hold()
+            Send.objects.move(Delivery.objects.settle(chunk))
+            chunk.state = Chunk.State.DONE
+            chunk.save(update_fields=["state"])

@@ -1,0 +1,44 @@
+"""What a drain keeps in mind of rows that are under way."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from channels_wechat.wechat.bulk import Call
+
+from .models import Chunk, Send
+from .querysets import Row
+
+
+@dataclass
+class Claim:
+    """A claimed chunk and what is still out of it."""
+
+    chunk: Chunk
+    send: Send
+    out: int = 0
+    back: int = 0  # rows that wait again
+    back_at: datetime | None = None  # not before
+
+
+@dataclass
+class Out:
+    """A row that was given to the line and has no result yet."""
+
+    claim: Claim
+    row: Row
+    call: Call
+    token: str
+    token_refusals: int = 0
+
+
+@dataclass
+class Streak:
+    """How often the same thing happened in a row."""
+
+    what: object = None
+    times: int = 0
+
+    def count(self, what: object) -> int:
+        self.times = self.times + 1 if what == self.what else 1
+        self.what = what
+        return self.times
