@@ -33,7 +33,7 @@ class Stage:
         self.stop_worker()
         command = [sys.executable, "-m", "celery", "-A", *(app or ("jums", "worker"))]
         if not app:
-            command += ["-P", "threads", "-c", "4"]
+            command += ["-P", "threads", "-c", "8"]
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         self.worker = _start(command, self.env, self.log)
 

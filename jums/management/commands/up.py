@@ -73,7 +73,7 @@ def children(bind: str, *, sandbox: bool) -> list[Child]:
     web += ["--workers", "1", "--threads", "16", "--graceful-timeout", "5"]
     # Its control socket would lie in the home folder, one for all installations.
     web += ["--no-control-socket", "--log-level", "warning"]
-    worker = [*celery, "worker", "-P", "threads", "-c", "4", "--loglevel", "warning"]
+    worker = [*celery, "worker", "-P", "threads", "-c", "8", "--loglevel", "warning"]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = [*celery, "beat", "--pidfile=", "--loglevel", "warning"]
     # Root in a container is no news; tasks are JSON and cannot carry code.
