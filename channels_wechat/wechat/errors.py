@@ -100,20 +100,20 @@ _ = gettext_noop
 
 _LATER = _("Wait; it is tried again by itself.")
 _SECRET = _(
-    "Compare AppID and AppSecret with WeChat's console: Settings and Development, Basic"
-    " configuration. After a reset there, type the new AppSecret in here."
+    "Compare AppID and AppSecret with WeChat's console, 设置与开发 → 开发接口管理."
+    " After a reset there, enter the new AppSecret here."
 )
 _WHITELIST = _(
-    "Add the address to the IP whitelist in WeChat's console: Settings and Development,"
-    " Basic configuration, IP whitelist. It works within minutes."
+    "Add the address in WeChat's console, 设置与开发 → 开发接口管理 → IP白名单."
+    " It works within minutes."
 )
 _CONFIRM_IP = _(
     "The account's administrator has to confirm our address: see WeChat's message"
-    " on their phone, or add the address to the IP whitelist."
+    " on their phone, or add the address in WeChat's console, 设置与开发 →"
+    " 开发接口管理 → IP白名单."
 )
 _PERMISSION = _(
-    "Look in WeChat's console under Settings and Development, Interface permissions"
-    " whether the account may use this."
+    "Look in WeChat's console, 设置与开发 → 接口权限, whether the account may use this."
 )
 _PUNISHED = _("Read the notice in WeChat's console; appeal or wait until it is over.")
 _TEMPLATE = _("Refresh the templates, then choose one that still exists.")
@@ -169,10 +169,7 @@ def _table() -> dict[int, Code]:
         (
             40243,
             _("The AppSecret is frozen."),
-            _(
-                "Unfreeze it in WeChat's console: Settings and Development, Basic"
-                " configuration."
-            ),
+            _("Unfreeze it in WeChat's console, 设置与开发 → 开发接口管理."),
         ),
         (41002, _("The AppID is missing."), _SECRET),
         (41004, _("The AppSecret is missing."), _SECRET),
