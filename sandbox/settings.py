@@ -1,5 +1,6 @@
 """Switches of the whole sandbox, changed over the control API."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -45,7 +46,7 @@ def _switch(value: Any) -> bool:
     return value
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     "receipt_delay_s": _span,
     "receipt_before_reply": _switch,
     "receipt_outcomes": _weights,
