@@ -1,0 +1,56 @@
+"""The API's description and its page."""
+
+import io
+import re
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+
+def test_the_description_is_valid_without_a_warning():
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=io.StringIO())
+
+
+def test_it_is_json_unless_yaml_is_asked_for(client):
+    answer = client.get("/api/schema/?lang=%00")
+
+    assert answer["Content-Type"] == "application/json"
+    described = answer.json()
+    assert described["openapi"].startswith("3.")
+    assert {"/api/channels/", "/api/sends/{msgid}/deliveries/"} <= set(
+        described["paths"]
+    )
+    assert described["components"]["securitySchemes"]["accessKey"]["scheme"] == "basic"
+    assert (
+        client.get("/api/schema/", headers={"Accept": "application/yaml"})
+        .content.decode()
+        .startswith("openapi: 3")
+    )
+
+
+def test_every_call_shows_its_errors_in_the_one_shape():
+    described = Client().get("/api/schema/").json()
+    for path, calls in described["paths"].items():
+        for verb, call in calls.items():
+            assert {"401", "403"} <= set(call["responses"]), (verb, path)
+            for status, answer in call["responses"].items():
+                if status >= "400":
+                    schema = answer["content"]["application/json"]["schema"]
+                    assert "Error" in schema["$ref"], (verb, path, status)
+
+
+@pytest.mark.django_db
+def test_the_page_has_no_script_of_its_own_and_loads_nothing_from_elsewhere(client):
+    answer = client.get("/api/docs/")
+    page = answer.content.decode()
+
+    assert (
+        "'unsafe-inline'"
+        not in re.search(r"script-src [^;]*", answer["Content-Security-Policy"]).group()
+    )
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
+    assert len(scripts) == 3
+    assert all('src="/' in attributes and not body for attributes, body in scripts)
+    assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', page))
+    assert '"validatorUrl": null' in client.get("/api/docs/?script").content.decode()
