@@ -414,7 +414,7 @@ class AccessKeyAdmin(ModelAdmin):
             "opts": self.opts,
             "original": obj,
             "title": obj.name,
-            "secret": obj.fresh_secret,  # type: ignore[attr-defined]
+            "fresh_secret": obj.fresh_secret,  # type: ignore[attr-defined]
         }
         response = TemplateResponse(
             request, "channels_wechat/new_access_key.html", context

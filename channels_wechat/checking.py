@@ -116,7 +116,7 @@ def _templates(channel: Channel) -> Finding:
         told = refusal(error)
         return Finding("templates", "bad", told.detail, told.fix)
     detail = ngettext(
-        "%(count)d of %(limit)d template is in use.",
+        "%(count)d of %(limit)d templates is in use.",
         "%(count)d of %(limit)d templates are in use.",
         count,
     ) % {"count": count, "limit": TEMPLATE_LIMIT}

@@ -1,7 +1,7 @@
 """`manage.py doctor [CODE]`"""
 
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("code", nargs="?", help="a channel's code")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.bad = 0
+        self.bad: set[str] = set()
         if options["code"]:
             channel = self._channels().get(options["code"])
             if channel is None:
@@ -36,8 +36,9 @@ class Command(BaseCommand):
                 )
             self._tell(channel.code, check(channel))
         else:
-            self._tell("jums", self._installation())
-            if not self.bad:
+            bad = self._tell("jums", self._installation())
+            # A missing worker or broker says nothing about the channels.
+            if not bad & {"database", "migrations", "secrets"}:
                 for code, channel in self._channels().items():
                     self._tell(code, check(channel))
         if self.bad:
@@ -49,9 +50,12 @@ class Command(BaseCommand):
         except (SecretUnreadable, DatabaseError) as error:
             raise CommandError(str(error)) from None
 
-    def _tell(self, where: str, findings: Any) -> None:
+    def _tell(self, where: str, findings: Iterable[Finding]) -> set[str]:
+        """Print a line for each finding; return which checks are bad."""
+        bad = set()
         for finding in findings:
-            self.bad += finding.level == "bad"
+            if finding.level == "bad":
+                bad.add(finding.check)
             style = {
                 "ok": self.style.SUCCESS,
                 "warn": self.style.WARNING,
@@ -60,6 +64,8 @@ class Command(BaseCommand):
             text = f"{finding.detail} {finding.fix}".strip()
             line = f"{where:<12} {finding.check:<10} {text}"
             self.stdout.write(f"{style(f'{finding.level:<4}')} {line}")
+        self.bad |= bad
+        return bad
 
     def _installation(self) -> Iterator[Finding]:
         database = _state("database", database_state(), "Look at DATABASE_URL.")
