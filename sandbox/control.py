@@ -322,14 +322,15 @@ class Control:
         wanted = request.argument("q").strip()
         limit = min(max(_number(request, "limit", 20), 1), 1000)
         everyone = (_person(of, state) for of, state in account.people.items())
-        fitting = (
-            p
-            for p in everyone
-            if not wanted
-            or wanted == str(p["n"])
-            or wanted in p["openid"]
-            or wanted.lower() in (p["name_zh"] + " " + p["name_en"]).lower()
-        )
+        if wanted.isdigit():
+            fitting = (p for p in everyone if p["n"] == int(wanted))
+        else:
+            fitting = (
+                p
+                for p in everyone
+                if wanted in p["openid"]
+                or wanted.lower() in f"{p['name_zh']} {p['name_en']}".lower()
+            )
         return list(itertools.islice(fitting, limit))
 
     async def change_person(self, body: Body, openid: str) -> Body:

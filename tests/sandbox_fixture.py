@@ -64,7 +64,7 @@ class SandboxProcess:
         self.process.stdout.close()
 
     # -- the control API ---------------------------------------------------------------
-    def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def control(self, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
         """Do one control call; raise Refused with its sentence when it says no."""
         url = f"{self.url}/sandbox/api/{path}"
         answer = self.http.request(method, url, json=body, params=query, timeout=30)
