@@ -15,8 +15,7 @@ from channels_wechat.wechat.bulk import (
     BulkSender,
     Call,
 )
-
-from .conftest import accepted, cut, http, raw, silent
+from tests.wechat.scripted import accepted, cut, http, raw, silent
 
 PATH = "/cgi-bin/message/template/send"
 

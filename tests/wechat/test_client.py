@@ -19,8 +19,7 @@ from channels_wechat.wechat.client import (
     fetch_stable_token,
     server_time,
 )
-
-from .conftest import cut, http, raw
+from tests.wechat.scripted import cut, http, raw
 
 BASE = "https://api.weixin.qq.com"
 APPID, SECRET = "wx5a0db0c5e7000001", "5a0db0c5e70000015a0db0c5e7000001"
