@@ -27,7 +27,7 @@ from .waking import wake_on_commit
 SMALL: Final = 5000
 # A message whose link is longer was never seen to be taken.
 MAX_LINK: Final = 2048
-EXAMPLES: Final = 50
+EXAMPLES: Final = 12
 PEOPLE_A_BEAT: Final = 4000
 SILENCE: Final = timedelta(seconds=20)
 # Keys of a link's problems, among the keys of the template's fields.

@@ -26,8 +26,10 @@ _TURNS: dict[Turn, tuple[str, str]] = {
 def person_at(
     send: Send, turn: Turn = "first", seen: int = 0
 ) -> audience.Person | None:
-    """Return the first person of the audience, or the one at, after or before the id
-    `seen`; None when there is none."""
+    """Return the first person who would get the message (if nobody would, the first
+    one), or the one at, after or before the id `seen`; None when there is none."""
+    if turn == "first" and (found := _one(send, "reason = '' ORDER BY id", [])):
+        return found
     sign, order = _TURNS[turn]
     return _one(send, f"id {sign} %s ORDER BY id {order}", [seen])
 

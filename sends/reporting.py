@@ -70,7 +70,7 @@ class Progress:
 
     @property
     def per_second_shown(self) -> str:
-        if self.per_second is None:
+        if not self.per_second:
             return ""
         digits = 0 if self.per_second >= 10 else 1
         return f"{self.per_second:,.{digits}f}"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
@@ -64,7 +65,10 @@ STATUS_WORDS = {0: "waiting", 1: "applied", 2: "unmatched", 3: "ignored"}
 
 @needs("sends.view_inboundevent")
 def events(request: HttpRequest) -> HttpResponse:
-    channels = list(Channel.objects.all())
+    # Without a choice, the channel that WeChat spoke to last.
+    channels = list(
+        Channel.objects.order_by(F("last_push_at").desc(nulls_last=True), "name")
+    )
     wanted = request.GET.get("channel", "")
     channel = next((c for c in channels if str(c.pk) == wanted), None) or (
         channels[0] if channels else None

@@ -1,6 +1,6 @@
 """A submitted send: live progress, buttons, reasons, deliveries, export, again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -125,10 +125,19 @@ def _pause(found: Send) -> dict[str, Any]:
         "ip": errors.requested_ip(found.pause_detail),
         "fix": fix,
         "resume_at": found.resume_at,
-        "china": found.resume_at.astimezone(CHINA) if found.resume_at else None,
+        "china": _china_time(found.resume_at),
         "by_quota": found.pause_code == Send.PauseCode.QUOTA,
         "is_bad": found.pause_code not in {"operator", "quota"},
     }
+
+
+def _china_time(at: datetime | None) -> datetime | None:
+    """Return the time in China, None where the operator's clock shows the same."""
+    if at is None:
+        return None
+    there = at.astimezone(CHINA)
+    here = timezone.localtime(at)
+    return there if there.utcoffset() != here.utcoffset() else None
 
 
 def _hold(found: Send) -> Drain | None:

@@ -112,6 +112,12 @@ def _asked_channel(
     wanted = request.POST.get("channel") or request.GET.get("channel")
     if not wanted and send:
         wanted = str(send.channel_id)
+    if not wanted and (template := request.GET.get("template", "")).isdecimal():
+        wanted = str(
+            Template.objects.filter(pk=template)
+            .values_list("channel_id", flat=True)
+            .first()
+        )
     for channel in channels:
         if str(channel.pk) == wanted:
             return channel
@@ -184,6 +190,7 @@ def audience_step(request: HttpRequest, pk: int) -> HttpResponse:
     state = reading.state_of(send)
     done = state is not None and state.state == "done"
     kind = form.data.get("kind") or ("keep" if done else send.audience)
+    counts = audience.counts(send) if done else None
     return step_page(
         request,
         send,
@@ -191,7 +198,8 @@ def audience_step(request: HttpRequest, pk: int) -> HttpResponse:
         form=form,
         kind=kind,
         state=state,
-        counts=audience.counts(send) if done else None,
+        counts=counts,
+        receiving=counts.to_send if counts else 0,
         everyone=_everyone(send.channel),
         tags=tags,
         chosen_tags=request.POST.getlist("tags") if form.is_bound else send.tags,
