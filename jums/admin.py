@@ -3,6 +3,8 @@
 Each of these admins comes with a package and would show unstyled forms.
 """
 
+from typing import Any
+
 from auditlog.admin import LogEntryAdmin as BaseLogEntryAdmin
 from auditlog.models import LogEntry
 from axes.admin import AccessAttemptAdmin as BaseAccessAttemptAdmin
@@ -13,11 +15,24 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import Model
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-for model in (User, Group, LogEntry, AccessAttempt, AccessFailureLog, AccessLog):
+# Our words for these things: in Chinese a "user" is the one who gets the messages.
+NAMES: list[tuple[type[Model], Any, Any]] = [
+    (User, _("console account"), _("console accounts")),
+    (Group, _("role"), _("roles")),
+    (LogEntry, _("change"), _("audit log")),
+    (AccessAttempt, _("failed login"), _("failed logins")),
+    (AccessFailureLog, _("refused login"), _("refused logins")),
+    (AccessLog, _("login"), _("logins")),
+]
+for model, singular, plural in NAMES:
     admin.site.unregister(model)
+    model._meta.verbose_name = singular
+    model._meta.verbose_name_plural = plural
 
 
 @admin.register(User)

@@ -189,10 +189,7 @@ UNFOLD: dict[str, Any] = {
         "command_search": True,
         "navigation": navigation,
     },
-    # Small tables only: searching every recipient would be slow and says little.
-    "COMMAND": {
-        "search_models": ["channels_wechat.channel", "templates_mgmt.template"],
-    },
+    "COMMAND": {"search_callback": "jums.searching.search"},
     "COLORS": {
         "primary": {
             "50": "oklch(97.9% .017 158)",

@@ -20,8 +20,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
+from channels_wechat import checking
+from channels_wechat.admin import ChannelAdmin
 from channels_wechat.models import Channel
-from channels_wechat.wechat.errors import WeChatError, explain, requested_ip
+from channels_wechat.wechat.errors import WeChatError
 
 from . import previewing, refreshing
 from .hints import hint
@@ -238,20 +240,9 @@ def summary(refreshed: refreshing.Refreshed) -> str:
 
 def refusal(error: WeChatError) -> str:
     """Return why WeChat refused and what to do, with WeChat's own words."""
-    code = explain(error.errcode)
-    sentences = []
-    if code is not None:
-        sentences.append(gettext(code.meaning))
-    elif error.errcode is None:
-        sentences.append(gettext("WeChat cannot be reached. Try again later."))
-    else:
-        sentences.append(gettext("WeChat refused for a reason we do not know."))
-    if ip := requested_ip(error.errmsg):
-        sentences.append(gettext("The address is %(ip)s.") % {"ip": ip})
-    if code is not None and code.advice:
-        sentences.append(gettext(code.advice))
-    sentences.append(gettext("WeChat's words: %(words)s") % {"words": error})
-    return " ".join(sentences)
+    refused = checking.refusal(error)
+    words = gettext("WeChat's words: %(words)s") % {"words": refused.words}
+    return " ".join(part for part in (refused.meaning, refused.fix, words) if part)
 
 
 def _back(request: HttpRequest) -> HttpResponseRedirect:
@@ -273,3 +264,22 @@ def _send_url(request: HttpRequest, template: Template) -> str:
     except NoReverseMatch:
         return ""
     return f"{address}?channel={template.channel_id}&template={template.pk}"
+
+
+# Channels know nothing of templates: what their pages offer of them comes from here.
+admin.site.unregister(Channel)
+
+
+@admin.register(Channel)
+class ChannelWithTemplatesAdmin(ChannelAdmin):
+    actions = [*ChannelAdmin.actions, "refresh_templates"]
+    extra_actions = [*ChannelAdmin.extra_actions, "templates_mgmt/_on_channel.html"]
+
+    def has_refresh_templates_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(REFRESH)
+
+    @admin.action(description=_("Refresh templates"), permissions=["refresh_templates"])
+    def refresh_templates(
+        self, request: HttpRequest, queryset: QuerySet[Channel]
+    ) -> None:
+        refresh_and_tell(request, list(queryset))
