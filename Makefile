@@ -28,7 +28,7 @@ define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "JUMS needs Python 3.11 or newer as $(PYTHON). Name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@[ -x $(PY) ] || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }; }
 	@echo "Installing the packages of $(1)"
-	@if [ -n "$(UV)" ] && "$(UV)" pip install --quiet --python $(PY) --require-hashes -r $(1); then :; else $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1); fi
+	@if [ -n "$(UV)" ] && "$(UV)" pip install --quiet --python $(PY) --require-hashes -r $(1); then :; else $(PY) -m pip install -qq --no-compile --disable-pip-version-check --require-hashes -r $(1); fi
 endef
 
 $(RUNTIME): requirements.txt
