@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from channels_wechat.models import Channel
 
+from . import validators
 from .querysets import RecipientQuerySet, UploadQuerySet
 from .reasons import sentence
 
@@ -15,9 +16,15 @@ from .reasons import sentence
 class Recipient(models.Model):
     """A person, known to the enterprise by `userid`."""
 
-    userid = models.CharField("userid", max_length=64, unique=True)
-    phone = models.CharField(_("phone"), max_length=32, blank=True)
-    email = models.CharField(_("email"), max_length=254, blank=True)
+    userid = models.CharField(
+        "userid", max_length=64, unique=True, validators=[validators.userid]
+    )
+    phone = models.CharField(
+        _("phone"), max_length=32, blank=True, validators=[validators.phone]
+    )
+    email = models.CharField(
+        _("email"), max_length=254, blank=True, validators=[validators.email]
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -35,13 +42,15 @@ class RecipientTag(models.Model):
     """One tag of one recipient."""
 
     recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="tags")
-    name = models.CharField(_("tag"), max_length=40)
+    name = models.CharField(_("tag"), max_length=40, validators=[validators.tag])
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["recipient", "name"], name="tag_once")
         ]
         indexes = [models.Index(fields=["name", "recipient"], name="tag_name")]
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
 
     def __str__(self) -> str:
         return self.name
@@ -52,7 +61,7 @@ class OpenID(models.Model):
 
     channel = models.ForeignKey(Channel, models.CASCADE, related_name="openids")
     recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="openids")
-    openid = models.CharField("openID", max_length=64)
+    openid = models.CharField("openID", max_length=64, validators=[validators.openid])
     # None: never heard. False: unfollowed, or WeChat said so when we sent.
     followed = models.BooleanField(_("followed"), null=True)
     followed_at = models.DateTimeField(null=True, editable=False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from django.db import connections, models
 from django.db.models import Exists, OuterRef, Q
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 SILENCE = timedelta(seconds=60)
 # A file that ended so many workers will end the next one too.
 MAX_ATTEMPTS = 5
+
+
+class Page(NamedTuple):
+    """Some recipients, newest first, and whether there are more on either side."""
+
+    people: Sequence[Any]  # of Recipient
+    newer: bool
+    older: bool
 
 
 class RecipientQuerySet(models.QuerySet["Recipient"]):
@@ -34,7 +43,6 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
     def tagged(self, name: str) -> Self:
         from .models import RecipientTag  # models imports this module
 
-        # As a join, not EXISTS: the tag's index already has the order of the list.
         mine = RecipientTag.objects.filter(name=name, recipient=OuterRef("pk"))
         return self.filter(Exists(mine))
 
@@ -44,6 +52,19 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
 
         mine = OpenID.objects.filter(channel=channel_pk, recipient=OuterRef("pk"))
         return self.filter(Exists(mine))
+
+    def page(self, before: int | None, after: int | None, size: int) -> Page:
+        """The newest `size` recipients older than `before`, or the next after `after`.
+
+        By the primary key and without counting: page 1 and page 100,000 cost the same.
+        """
+        if after is not None:
+            found = list(self.filter(pk__gt=after).order_by("pk")[: size + 1])
+            people = found[:size][::-1]
+            return Page(people, newer=len(found) > size, older=bool(people))
+        older = self if before is None else self.filter(pk__lt=before)
+        found = list(older.order_by("-pk")[: size + 1])
+        return Page(found[:size], newer=before is not None, older=len(found) > size)
 
     def with_bindings(self) -> Self:
         """With their tags and openIDs at hand, two queries for all of them."""

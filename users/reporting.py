@@ -1,8 +1,10 @@
 """Workbooks that we write: the report of an upload, and the sample to fill in."""
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 
+from django.http import FileResponse
 from django.utils.translation import gettext as _
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
@@ -60,6 +62,27 @@ def write_sample(file: IO[bytes]) -> None:
             ["lisi", f"o{'A' * 24}002", "会员", "+8613800138002"],
             ["100234", f"o{'A' * 24}003", "", "", "wangwu@example.com"],
         ],
+    )
+
+
+def report_answer(upload: Upload) -> FileResponse:
+    """Return the report of an upload as a download."""
+    return _download(
+        lambda file: write_report(upload, file), f"upload-{upload.pk}-report.xlsx"
+    )
+
+
+def sample_answer() -> FileResponse:
+    """Return the sample workbook as a download."""
+    return _download(write_sample, "users-sample.xlsx")
+
+
+def _download(write: Callable[[IO[bytes]], None], name: str) -> FileResponse:
+    file = tempfile.TemporaryFile()  # noqa: SIM115  the response closes it
+    write(file)
+    file.seek(0)
+    return FileResponse(
+        file, as_attachment=True, filename=name, content_type=CONTENT_TYPE
     )
 
 

@@ -1,6 +1,5 @@
 """The addresses of uploads and recipients below /api/."""
 
-import tempfile
 from typing import Any
 
 from django.db.models import QuerySet
@@ -14,6 +13,7 @@ from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from channels_wechat.api.auth import console_user
 from channels_wechat.api.errors import Unprocessable
@@ -119,10 +119,10 @@ class UploadList(ListAPIView[Upload]):
         return Response(answer, status=status.HTTP_202_ACCEPTED)
 
 
-class UploadView(GenericAPIView[Upload]):
+class UploadView(GenericAPIView[Any]):
     """What every address below one upload shares."""
 
-    serializer_class = UploadSerializer
+    serializer_class: type[BaseSerializer[Any]] = UploadSerializer
     queryset = Upload.objects.select_related("channel")
 
     def upload(self) -> Upload:
@@ -173,7 +173,8 @@ class UploadErrors(UploadView):
     def get(self, request: Request, pk: str) -> Response:
         errors = UploadError.objects.filter(upload=self.upload())
         page = self.paginate_queryset(errors)
-        return self.get_paginated_response(UploadErrorSerializer(page, many=True).data)
+        shown = self.get_serializer(page, many=True)
+        return self.get_paginated_response(shown.data)
 
 
 class UploadReport(UploadView):
@@ -189,20 +190,7 @@ class UploadReport(UploadView):
         },
     )
     def get(self, request: Request, pk: str) -> FileResponse:
-        return report_answer(self.upload())
-
-
-def report_answer(upload: Upload) -> FileResponse:
-    """Return the report of an upload as a download."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  the response closes it
-    reporting.write_report(upload, file)
-    file.seek(0)
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=f"upload-{upload.pk}-report.xlsx",
-        content_type=reporting.CONTENT_TYPE,
-    )
+        return reporting.report_answer(self.upload())
 
 
 class RecipientList(ListAPIView[Recipient]):
