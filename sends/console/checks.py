@@ -233,6 +233,7 @@ def _test_told(test: Send) -> dict[str, Any]:
     return {
         "send": test,
         "delivery": delivery,
+        "who": delivery.userid or reporting.mask(delivery.openid) if delivery else "",
         "word": Delivery.Status(delivery.status).name.lower() if delivery else "",
         "reason": reason,
         "settled": settled,

@@ -95,7 +95,7 @@ class ValuesForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
-        for name, text in data.items():
+        for name, text in list(data.items()):
             unknown = [n for n in placeholders(text or "") if n not in self.names]
             if unknown:
                 self.add_error(
