@@ -103,6 +103,16 @@ class Preview:
     bad: int
     is_all: bool
 
+    @property
+    def later_problems(self) -> list[RowProblem]:
+        """Problems of rows that are not among those shown."""
+        last = self.rows[-1][0] if self.rows else 0
+        return [problem for problem in self.problems if problem.row > last]
+
+    @property
+    def has_more_problems(self) -> bool:
+        return self.bad > len(self.problems)
+
 
 def preview(upload: Upload) -> Preview:
     """Return what the operator sees before the start. Raises BadFile."""
@@ -120,7 +130,7 @@ def preview(upload: Upload) -> Preview:
             problem = read if isinstance(read, RowProblem) else None
             if problem:
                 bad += 1
-                if len(problems) < PREVIEW_ROWS:
+                if len(problems) < 2 * PREVIEW_ROWS:
                     problems.append(problem)
             if len(rows) < PREVIEW_ROWS:
                 shown = [c if isinstance(c, str) else c.value for c in cells]

@@ -198,3 +198,91 @@ class UploadError(models.Model):
     def reason(self) -> str:
         """The sentence, in the language that is active now."""
         return sentence(self.code, self.params)
+
+
+class RecipientContact(models.Model):
+    """Phone and email of a recipient as one business channel knows them.
+
+    `bind` is its ChannelKey; what is valid for all stands on the recipient itself.
+    """
+
+    recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="contacts")
+    bind = models.CharField(max_length=32)
+    phone = models.CharField(max_length=32, blank=True, validators=[validators.phone])
+    email = models.CharField(max_length=254, blank=True, validators=[validators.email])
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["recipient", "bind"], name="contact_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.recipient_id}: {self.bind}"
+
+
+class UserList(models.Model):
+    """A black or white list of userids; its number is the API's black_id, white_id."""
+
+    class Kind(models.TextChoices):
+        BLACK = "black", _("Blacklist")
+        WHITE = "white", _("Whitelist")
+
+    kind = models.CharField(_("kind"), max_length=5, choices=Kind.choices)
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("black or white list")
+        verbose_name_plural = _("black and white lists")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class UserListEntry(models.Model):
+    """One userid (or openid, for sends to openIDs) on a list; it need not exist."""
+
+    list = models.ForeignKey(UserList, models.CASCADE, related_name="entries")
+    userid = models.CharField("userid", max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["list", "userid"], name="entry_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.userid
+
+
+class Segment(models.Model):
+    """An audience kept under a name: by tags, or a fixed list of userids."""
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    any_tags: Any = models.JSONField(_("any of these tags"), default=list, blank=True)
+    all_tags: Any = models.JSONField(_("all of these tags"), default=list, blank=True)
+    none_tags: Any = models.JSONField(_("none of these tags"), default=list, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("segment")
+        verbose_name_plural = _("segments")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SegmentUser(models.Model):
+    """One userid of a segment that is a fixed list."""
+
+    segment = models.ForeignKey(Segment, models.CASCADE, related_name="users")
+    userid = models.CharField("userid", max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["segment", "userid"], name="segment_user_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.userid

@@ -33,6 +33,7 @@ class OpenIDInline(TabularInline):
     fields = ["channel", "openid", "followed"]
     readonly_fields = ["followed"]
     extra = 0
+    hide_title = True
     verbose_name = "openID"
     verbose_name_plural = "openID"
 
@@ -41,6 +42,7 @@ class TagInline(TabularInline):
     model = RecipientTag
     fields = ["name"]
     extra = 0
+    hide_title = True
 
 
 class RecipientAdmin(ModelAdmin):

@@ -46,15 +46,13 @@ class ChoiceForm(forms.Form):
         help_text=_("Whose openIDs these are, in rows without a bind_id of their own."),
     )
     mode = forms.ChoiceField(
-        choices=[
-            (Upload.Mode.SET, _("Set: overwrite what a row says, leave the rest")),
-            (
-                Upload.Mode.ADD,
-                _("Add: new tags and what is missing, keep the rest"),
-            ),
-            (Upload.Mode.DEL, _("Delete: take away exactly what a row says")),
-        ],
+        choices=Upload.Mode.choices,
         initial=Upload.Mode.SET,
+        help_text=_(
+            "Set overwrites what a row says; empty cells change nothing. Add brings "
+            "new tags and fills in what is missing. Delete takes away exactly what a "
+            "row says, and whole people when userid is the only column."
+        ),
         label=_("What to do with the rows"),
     )
 
@@ -70,7 +68,7 @@ class UploadForm(ChoiceForm):
 class UploadAdmin(ModelAdmin):
     """The history of uploads is a list of the admin; the rest are pages of our own."""
 
-    list_display = ["named", "channel", "get_mode_display", "state", "result", "began"]
+    list_display = ["named", "channel", "shown_mode", "state", "result", "began"]
     list_filter = ["status", "channel"]
     list_filter_submit = False
     list_select_related = ["channel", "created_by"]
@@ -93,6 +91,10 @@ class UploadAdmin(ModelAdmin):
             upload.name,
             by,
         )
+
+    @admin.display(description=_("mode"), ordering="mode")
+    def shown_mode(self, upload: Upload) -> str:
+        return upload.get_mode_display()
 
     @admin.display(description=_("status"), ordering="status")
     def state(self, upload: Upload) -> SafeString:

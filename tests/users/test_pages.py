@@ -156,7 +156,7 @@ def test_long_reports_come_in_pages(operator, django_assert_max_num_queries):
     while address:
         with django_assert_max_num_queries(8):
             text = operator.get(address).content.decode()
-        seen += re.findall(r'<span class="mono">(u \d+)</span>', text)
+        seen += re.findall(r'<span class="mono nowrap">(u \d+)</span>', text)
         following = re.search(r'href="(\?after=\d+)"', text)
         address = page("change", upload) + following[1] if following else None
 
