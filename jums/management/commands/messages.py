@@ -1,0 +1,249 @@
+"""Collect the texts to translate, tell what lacks a translation, compile.
+
+Django's makemessages needs the gettext tools and would drop the texts of the packages
+that come without Chinese (the theme above all). This collects both into one catalogue.
+"""
+
+import gettext
+import io
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import django
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_python
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation.template import templatize
+
+LANGUAGE = "zh_Hans"
+APPS = ("jums", "sends", "users", "templates_mgmt", "channels_wechat", "sandbox")
+# Packages that ship no Chinese of their own, and their parts that are not installed.
+PACKAGES = ("unfold", "auditlog", "axes")
+NOT_INSTALLED = ("unfold/contrib/", "unfold/templates/unfold_crispy/")
+INSTALLED = ("unfold/contrib/filters/", "unfold/contrib/forms/")
+KEYWORDS: dict[str, Any] = {
+    "_": None,
+    "gettext": None,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext": (1, 2),
+    "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2),
+    "pgettext_lazy": ((1, "c"), 2),
+    "npgettext": ((1, "c"), 2, 3),
+    "npgettext_lazy": ((1, "c"), 2, 3),
+}
+
+PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%[sd]|\{[\w:.]*\}")
+
+Found = tuple[str | None, str | tuple[str, str]]  # context, text or (text, plural)
+
+
+class Command(BaseCommand):
+    help = "Collect the texts to translate into locale/, and compile them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="change nothing; fail if anything is missing or out of date",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        catalog = updated()
+        missing = [*untranslated(catalog), *broken(catalog)]
+        if options["check"]:
+            if not is_current(catalog):
+                raise CommandError("locale/ is out of date: run make messages.")
+        else:
+            save(catalog)
+        for line in missing:
+            self.stdout.write(line)
+        if missing:
+            raise CommandError(f"{len(missing)} texts need a translator.")
+        self.stdout.write(f"{len(catalog)} texts, all translated.")
+
+
+def po_path() -> Path:
+    root = Path(settings.LOCALE_PATHS[0])
+    return root / LANGUAGE / "LC_MESSAGES" / "django.po"
+
+
+def collected() -> dict[Found, list[str]]:
+    """Return every text to translate and the files it is in."""
+    places: dict[Found, list[str]] = {}
+    for app in APPS:
+        for file in _files(settings.BASE_DIR / app):
+            for found in _texts(file):
+                place = file.relative_to(settings.BASE_DIR).as_posix()
+                places.setdefault(found, []).append(place)
+    known = _django()
+    for package in PACKAGES:
+        spec = find_spec(package)
+        assert spec is not None
+        assert spec.origin is not None
+        root = Path(spec.origin).parent
+        for file in _files(root):
+            place = f"{package}/{file.relative_to(root).as_posix()}"
+            if place.startswith(NOT_INSTALLED) and not place.startswith(INSTALLED):
+                continue
+            for found in _texts(file):
+                if found in places or not known(found):
+                    places.setdefault(found, []).append(place)
+    return places
+
+
+def updated() -> Catalog:
+    """Return the catalogue with every collected text, translated as far as it was."""
+    path = po_path()
+    old = Catalog(locale=LANGUAGE)
+    if path.exists():
+        with path.open("rb") as file:
+            old = read_po(file, locale=LANGUAGE)
+    catalog = Catalog(locale=LANGUAGE, project="JUMS", fuzzy=False)
+    for (context, text), places in sorted(
+        # Ours first, then by file.
+        collected().items(),
+        key=lambda item: (item[1][0].startswith(PACKAGES), item[1][0], str(item[0])),
+    ):
+        before = old.get(text[0] if isinstance(text, tuple) else text, context)
+        catalog.add(
+            text,
+            before.string if before is not None else None,
+            locations=[(place, 0) for place in dict.fromkeys(places)],
+            flags=before.flags if before is not None else (),
+            context=context,
+        )
+    return catalog
+
+
+def untranslated(catalog: Catalog) -> Iterator[str]:
+    """Yield each text without a translation, or with one that nobody confirmed."""
+    for message in catalog:
+        if message.id and (message.fuzzy or not _all(message.string)):
+            yield f"untranslated: {message.id!r}"
+
+
+def broken(catalog: Catalog) -> Iterator[str]:
+    """Yield translations whose placeholders are not those of the text."""
+    for message in catalog:
+        if not message.id or not _all(message.string):
+            continue
+        # Chinese has one form, which stands for the plural too.
+        text = message.id[-1] if isinstance(message.id, (tuple, list)) else message.id
+        string: Any = message.string
+        forms = string if isinstance(string, (tuple, list)) else [string]
+        for form in forms:
+            if sorted(set(PLACEHOLDER.findall(form))) != sorted(
+                set(PLACEHOLDER.findall(text))
+            ):
+                yield f"other placeholders: {message.id!r}"
+
+
+def is_current(catalog: Catalog) -> bool:
+    """Whether the files hold exactly this catalogue."""
+    path = po_path()
+    compiled = path.with_suffix(".mo")
+    return (
+        path.exists()
+        and compiled.exists()
+        and path.read_bytes() == _po(catalog)
+        and _read_mo(compiled.read_bytes()) == _read_mo(_mo(catalog))
+    )
+
+
+def save(catalog: Catalog) -> None:
+    """Write both files, each only if it says something new."""
+    if is_current(catalog):
+        return
+    path = po_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_po(catalog))
+    path.with_suffix(".mo").write_bytes(_mo(catalog))
+
+
+def _po(catalog: Catalog) -> bytes:
+    buffer = io.BytesIO()
+    write_po(buffer, catalog, width=88, include_lineno=False, omit_header=True)
+    # The header without dates and names: they would change with every run.
+    header = (
+        'msgid ""\n'
+        'msgstr ""\n'
+        '"Content-Type: text/plain; charset=utf-8\\n"\n'
+        '"Content-Transfer-Encoding: 8bit\\n"\n'
+        f'"Language: {LANGUAGE}\\n"\n'
+        '"Plural-Forms: nplurals=1; plural=0;\\n"\n\n'
+    )
+    return header.encode() + buffer.getvalue()
+
+
+def _mo(catalog: Catalog) -> bytes:
+    buffer = io.BytesIO()
+    write_mo(buffer, catalog)
+    return buffer.getvalue()
+
+
+def _read_mo(content: bytes) -> dict[Any, str]:
+    """The texts of a compiled catalogue, without its header: that has dates."""
+    loaded: Any = gettext.GNUTranslations(io.BytesIO(content))
+    return {key: text for key, text in loaded._catalog.items() if key != ""}
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for file in sorted(root.rglob("*")):
+        code = file.suffix == ".py" and "migrations" not in file.parts
+        if code or (file.suffix == ".html" and "templates" in file.parts):
+            yield file
+
+
+def _texts(file: Path) -> Iterator[Found]:
+    source = file.read_text()
+    if file.suffix == ".html":
+        # Turns the template into calls of gettext between words of X.
+        source = templatize(source, origin=str(file))
+        source = "\n".join(line.lstrip() for line in source.splitlines())
+    for _line, function, messages, _comments in extract_python(
+        io.BytesIO(source.encode()), KEYWORDS, [], {"encoding": "utf-8"}
+    ):
+        parts = [messages] if isinstance(messages, str) else list(messages or ())
+        name = str(function)
+        context = parts.pop(0) if "pgettext" in name else None
+        if not parts or not parts[0]:
+            continue  # a variable: whoever wrote it down marked it there
+        if name.startswith("n"):
+            yield context, (parts[0], parts[1])
+        else:
+            yield context, parts[0]
+
+
+def _django() -> Any:
+    """Return whether Django's own catalogues translate a text."""
+    root = Path(django.__file__).parent
+    loaded = []
+    for folder in [root / "conf", *sorted((root / "contrib").iterdir())]:
+        compiled = folder / "locale" / LANGUAGE / "LC_MESSAGES" / "django.mo"
+        if compiled.exists():
+            with compiled.open("rb") as file:
+                loaded.append(gettext.GNUTranslations(file))
+
+    def known(found: Found) -> bool:
+        context, text = found
+        one, many = text if isinstance(text, tuple) else (text, None)
+        key = one if context is None else f"{context}\x04{one}"
+        return any(
+            bool(catalog._catalog.get((key, 0) if many else key))  # type: ignore[attr-defined]
+            for catalog in loaded
+        )
+
+    return known
+
+
+def _all(string: Any) -> bool:
+    return all(string) if isinstance(string, (tuple, list)) else bool(string)
