@@ -2,16 +2,14 @@
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
+import redis
 import requests
 
 from tests.services import free_port
@@ -129,28 +127,16 @@ class Stack:
             time.sleep(0.05)
 
 
-def _empty(redis_url):
-    """Empty a Redis database of ours; its protocol needs no client."""
-    parts = urlsplit(redis_url)
-    with socket.create_connection((parts.hostname, parts.port or 6379), 5) as wire:
-        wire.sendall(f"SELECT {parts.path.strip('/')}\r\nFLUSHDB\r\n".encode())
-        answer = b""
-        while answer.count(b"\n") < 2:
-            answer += wire.recv(100)
-        assert answer == b"+OK\r\n+OK\r\n"
-
-
 @pytest.fixture
 def broker_url(request):
     """The folder with SQLite, Redis with PostgreSQL."""
     if os.environ.get("TEST_DATABASE") != "postgres":
         yield ""
         return
-    # Celery's keys have no prefix: a database number hardly anyone else draws.
-    url = f"{request.getfixturevalue('redis_url')}/{random.randrange(5, 16)}"
-    _empty(url)
+    url = request.getfixturevalue("redis_url")
+    redis.Redis.from_url(url).flushdb()
     yield url
-    _empty(url)
+    redis.Redis.from_url(url).flushdb()
 
 
 @pytest.fixture
