@@ -197,6 +197,9 @@ class AccessKey(models.Model):
     name = models.CharField(_("name"), max_length=60, unique=True)
     key = models.CharField("AccessKey", max_length=24, unique=True, editable=False)
     secret_hash = models.CharField(max_length=64, editable=False)
+    # After a rotation the old one works until then.
+    previous_hash = models.CharField(max_length=64, blank=True, editable=False)
+    previous_valid_until = models.DateTimeField(null=True, editable=False)
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
@@ -211,3 +214,89 @@ class AccessKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class BusinessChannel(models.Model):
+    """A business line that sends: its key, its secret, its channels, its limits.
+
+    The MasterSecret is encrypted and not hashed: status callbacks authenticate with it.
+    Every protection is off while its field is empty.
+    """
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    key = models.CharField("ChannelKey", max_length=24, unique=True, editable=False)
+    master_secret = SecretField("MasterSecret", editable=False)
+    # After a rotation the old one works until then.
+    previous_secret = SecretField(blank=True, editable=False)
+    previous_valid_until = models.DateTimeField(null=True, editable=False)
+    channels = models.ManyToManyField(
+        Channel,
+        related_name="business_channels",
+        blank=True,
+        verbose_name=_("channels"),
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+    review = models.BooleanField(
+        _("review API sends"),
+        default=False,
+        help_text=_("A console user who is not their owner has to approve them."),
+    )
+    calls_per_minute = models.PositiveIntegerField(
+        _("calls a minute"), null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+    broadcasts_per_day = models.PositiveIntegerField(
+        _("broadcasts a day"), null=True, blank=True
+    )
+    per_person_per_day = models.PositiveIntegerField(
+        _("messages a person and day"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+    )
+    quiet_hours = models.CharField(
+        _("quiet hours"),
+        max_length=11,
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"\A([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d\Z",
+                _("Quiet hours look like 22:00-08:00."),
+            )
+        ],
+        help_text=_("Like 22:00-08:00, China time. API sends are refused then."),
+    )
+    sensitive_words: Any = models.JSONField(
+        _("sensitive words"), default=list, blank=True
+    )
+    track_clicks = models.BooleanField(_("track clicks"), default=False)
+    callbacks_enabled = models.BooleanField(_("status callbacks"), default=True)
+    sign_callbacks = models.BooleanField(_("sign status callbacks"), default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False
+    )
+    last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("business channel")
+        verbose_name_plural = _("business channels")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Usage(models.Model):
+    """What a business channel has used of its limits. One row each, locked to count."""
+
+    business_channel = models.OneToOneField(
+        BusinessChannel, models.CASCADE, related_name="usage"
+    )
+    # A token bucket: so many calls are left, as of then.
+    calls_left = models.FloatField(default=0)
+    counted_at = models.DateTimeField(null=True)
+    day = models.DateField(null=True)  # in China
+    broadcasts = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"usage of business channel {self.business_channel_id}"

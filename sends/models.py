@@ -7,8 +7,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from channels_wechat.models import Channel
+from channels_wechat.models import BusinessChannel, Channel
 from templates_mgmt.models import Template
+from users.models import UserList
 
 from .querysets import (
     ChunkQuerySet,
@@ -27,6 +28,8 @@ class Send(models.Model):
 
     class Status(models.TextChoices):
         DRAFT = "draft", _("Draft")
+        IN_REVIEW = "in_review", _("In review")
+        REJECTED = "rejected", _("Rejected")
         SCHEDULED = "scheduled", _("Scheduled")
         PREPARING = "preparing", _("Preparing")
         RUNNING = "running", _("Running")
@@ -100,6 +103,38 @@ class Send(models.Model):
     # check of everyone's values found (sends.preflight). Of drafts only.
     reading: Any = models.JSONField(null=True, editable=False)
     preflight: Any = models.JSONField(null=True, editable=False)
+
+    # Of sends over the API. A request for several channels or messages is several
+    # sends: the first has the caller's msgid, the others are its parts.
+    business_channel = models.ForeignKey(
+        BusinessChannel,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name=_("business channel"),
+    )
+    part_of = models.ForeignKey(
+        "self", models.CASCADE, null=True, related_name="parts", editable=False
+    )
+    broadcast = models.BooleanField(default=False, editable=False)
+    sendno = models.CharField(max_length=100, blank=True)
+    owner = models.CharField(_("owner"), max_length=150, blank=True)
+    callback_url = models.CharField(max_length=500, blank=True)
+    callback_params: Any = models.JSONField(null=True)
+    blacklist = models.ForeignKey(
+        UserList, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    whitelist = models.ForeignKey(
+        UserList, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    strategy = models.ForeignKey(
+        "sends.Strategy", models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    # Which step of the strategy this part is, from 0.
+    step = models.PositiveSmallIntegerField(default=0)
+    reviewed_by = models.CharField(max_length=150, blank=True)
+    reviewed_at = models.DateTimeField(null=True)
+    review_note = models.CharField(max_length=300, blank=True)
 
     # Preparing walks the audience in ranges: how far it came, and whose turn it is.
     prepare_cursor = models.BigIntegerField(default=0)
@@ -271,6 +306,9 @@ class Delivery(models.Model):
         DUPLICATE = "duplicate", _("already in this send")
         FOREIGN_OPENID = "foreign_openid", _("an openID of another channel")
         BAD_VALUE = "bad_value", _("a value that WeChat would refuse")
+        BLACKLISTED = "blacklisted", _("on the blacklist")
+        NOT_LISTED = "not_listed", _("not on the whitelist")
+        CAPPED = "capped", _("has had enough messages today")
 
     send = models.ForeignKey(
         Send, models.CASCADE, related_name="deliveries", db_index=False
@@ -384,3 +422,18 @@ class CallbackRefusal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason} x {self.count}"
+
+
+# Models of what business systems are told; they name the ones above by string.
+from .status_models import (  # noqa: E402
+    CallbackURL as CallbackURL,
+)
+from .status_models import (  # noqa: E402
+    StatusBatch as StatusBatch,
+)
+from .status_models import (  # noqa: E402
+    StatusCallback as StatusCallback,
+)
+from .status_models import (  # noqa: E402
+    Strategy as Strategy,
+)

@@ -51,3 +51,33 @@ class Template(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class GeneralTemplate(models.Model):
+    """A JUMS template with variables, which fills a WeChat template.
+
+    Its number is the API's `template_id`. `data` is {"thing1": "Order {{order}}"}; only
+    with `general` may the API use it.
+    """
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    template = models.ForeignKey(
+        Template, models.PROTECT, related_name="+", verbose_name=_("template")
+    )
+    url = models.CharField(_("link"), max_length=1000, blank=True)
+    miniprogram_appid = models.CharField(max_length=32, blank=True)
+    miniprogram_path = models.CharField(max_length=1000, blank=True)
+    data: Any = models.JSONField(_("values"), default=dict)
+    general = models.BooleanField(
+        _("usable over the API"),
+        default=True,
+        help_text=_("Otherwise it is for the console only."),
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("general template")
+        verbose_name_plural = _("general templates")
+
+    def __str__(self) -> str:
+        return self.name
