@@ -6,6 +6,7 @@ them.
 """
 
 import json
+import logging
 import os
 import secrets
 import time
@@ -26,7 +27,8 @@ from channels_wechat.models import AccessKey, Channel
 from jums.management.commands.up import (
     check_ports,
     children,
-    prepare,
+    forget_tokens,
+    migrate,
     sandbox_url,
     show,
 )
@@ -67,8 +69,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_ports("127.0.0.1", sandbox=True)
-        prepare()
+        migrate()
         _refuse_real_data()
+        forget_tokens()
+        # The story is told below; what the code logs on the way would only repeat it.
+        logging.getLogger("sends").setLevel(logging.WARNING)
         demo = Demo(self.stdout.write)
         log = Log(Path(settings.DATA_DIR) / "demo.log")
         with log, Supervisor(children("127.0.0.1", sandbox=True), log.take) as running:
@@ -254,14 +259,16 @@ class Demo:
         reached = shown["total"] - shown_before
         unfinished = sum(counts[name] for name in UNFINISHED) + counts["unknown"]
         accounted = total - unfinished
-        self.say(f"\n  {'became':<13}{'messages':>9}  because")
+        self.say("")
+        self.say(f"  {'became':<13}{'messages':>9}  because")
         for (status, why), number in sorted(rows.items(), key=lambda item: -item[1]):
             self.say(f"  {status:<13}{number:>9,}  {why}")
         self.say(f"  {'-' * 46}\n  {'accounted for':<13}{accounted:>9,}  of {total:,}")
         self.say(
             f"  {'on phones':<13}{reached:>9,}  shown, "
-            f"{len(shown['more_than_once']) if not shown_before else 0} twice\n"
+            f"{len(shown['more_than_once']) if not shown_before else 0} twice"
         )
+        self.say("")
         agree = by_status == Counter({k: n for k, n in counts.items() if n})
         if not agree:
             self.say(f"The counters differ from the rows: {counts} {dict(by_status)}")
@@ -271,8 +278,9 @@ class Demo:
         self.say(
             f"Console  {settings.PUBLIC_URL}/console/\n"
             f"Login    {self.kept.user}   Password  {password}\n"
-            f"Phones   {sandbox_url()}/sandbox/\n"
+            f"Phones   {sandbox_url()}/sandbox/"
         )
+        self.say("")
         return (
             total > 0
             and agree

@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from channels_wechat.models import AccessToken
 from jums.supervising import Child, Supervisor
 
 COLOURS = {"web": 36, "worker": 32, "beat": 33, "sandbox": 35}
@@ -33,7 +34,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, sandbox: bool, bind: str, **options: Any) -> None:
         check_ports(bind, sandbox=sandbox)
-        prepare()
+        migrate()
+        if sandbox:
+            forget_tokens()
         login = first_login()
         with Supervisor(children(bind, sandbox=sandbox), show) as running:
             self.stdout.write(f"JUMS: {settings.PUBLIC_URL}/console/  (Ctrl-C stops)")
@@ -106,11 +109,16 @@ def check_ports(bind: str, *, sandbox: bool) -> None:
                 ) from None
 
 
-def prepare() -> None:
+def migrate() -> None:
     """Bring the database up to date."""
     call_command("migrate", interactive=False, verbosity=0)
     # Children open connections of their own.
     connections.close_all()
+
+
+def forget_tokens() -> None:
+    """Drop all access tokens: a sandbox that starts anew knows none of the old ones."""
+    AccessToken.objects.all().delete()
 
 
 def first_login() -> tuple[str, str] | None:
