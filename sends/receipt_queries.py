@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -14,11 +14,27 @@ from .querysets import is_postgresql, stamp
 # A person's newest deliveries come first, so that the search ends at once. Only the
 # openid has an index: the msgid changes, and an index on it would slow sending down.
 # `NOT (openid = '')` is spelled as in the index: SQLite recognises nothing else.
+_DUE = """
+    SELECT e.id, e.event, e.openid, e.msgid, e.outcome, e.created_at, e.received_at
+    FROM sends_inboundevent AS e
+    WHERE e.channel_id = %s AND e.status = 0 AND e.try_at <= %s
+    ORDER BY e.try_at LIMIT %s
+"""
 _NEWEST = """
-    SELECT d.id FROM sends_delivery AS d
+    FROM sends_delivery AS d
     WHERE d.openid = e.openid AND NOT (d.openid = '')
-        AND d.channel_id = e.channel_id AND d.wechat_msgid = e.msgid
+        AND d.channel_id = %s AND d.wechat_msgid = e.msgid
     ORDER BY d.id DESC LIMIT 1
+"""
+_POSTGRESQL = f"""
+    SELECT e.*, d.* FROM ({_DUE} FOR UPDATE SKIP LOCKED) AS e
+    LEFT JOIN LATERAL (SELECT d.id, d.send_id, d.status {_NEWEST}) AS d ON TRUE
+"""
+_SQLITE = f"""
+    SELECT e.id, e.event, e.openid, e.msgid, e.outcome, e.created_at, e.received_at,
+        d.id, d.send_id, d.status
+    FROM (SELECT e.*, (SELECT d.id {_NEWEST}) AS delivery_id FROM ({_DUE}) AS e) AS e
+    LEFT JOIN sends_delivery AS d ON d.id = e.delivery_id
 """
 
 
@@ -38,14 +54,14 @@ class Waiting(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A delivery that a receipt changes, if its status is still `before`."""
+    """A delivery that an event changes, if its status is still `before`."""
 
     id: int
     before: int
     status: int
     msgid: int | None
-    receipt_at: datetime
     error: str
+    event_id: int
 
 
 def take(channel_pk: int, at: datetime, limit: int) -> list[Waiting]:
@@ -53,30 +69,16 @@ def take(channel_pk: int, at: datetime, limit: int) -> list[Waiting]:
 
     Events that another worker has locked are left to it. Call it in a transaction.
     """
-    lock = "FOR UPDATE SKIP LOCKED" if is_postgresql() else ""
-    sql = f"""
-        SELECT found.id, found.event, found.openid, found.msgid, found.outcome,
-            found.created_at, found.received_at, d.id, d.send_id, d.status
-        FROM (
-            SELECT e.id, e.event, e.openid, e.msgid, e.outcome, e.created_at,
-                e.received_at, ({_NEWEST}) AS delivery_id
-            FROM sends_inboundevent AS e
-            WHERE e.channel_id = %s AND e.status = 0 AND e.try_at <= %s
-            ORDER BY e.try_at LIMIT %s {lock}
-        ) AS found LEFT JOIN sends_delivery AS d ON d.id = found.delivery_id
-    """
+    due = [channel_pk, stamp(at), limit]
     with connection.cursor() as cursor:
-        cursor.execute(sql, [channel_pk, stamp(at), limit])
-        rows = cursor.fetchall()
-    events = [Waiting(*row) for row in rows]
-    if is_postgresql():
-        return events
-    return [
-        event._replace(
-            created_at=_aware(event.created_at), received_at=_aware(event.received_at)
-        )
-        for event in events
-    ]
+        if is_postgresql():
+            cursor.execute(_POSTGRESQL, [*due, channel_pk])
+            return [Waiting(*row) for row in cursor.fetchall()]
+        cursor.execute(_SQLITE, [channel_pk, *due])
+        rows = [list(row) for row in cursor.fetchall()]
+    for row in rows:
+        row[5:7] = _aware(row[5]), _aware(row[6])
+    return [Waiting(*row) for row in rows]
 
 
 def write(changes: Sequence[Change]) -> set[int]:
@@ -85,23 +87,20 @@ def write(changes: Sequence[Change]) -> set[int]:
         return set()
     if is_postgresql():
         source = """unnest(%s::bigint[], %s::smallint[], %s::smallint[], %s::bigint[],
-            %s::timestamptz[], %s::text[])
-            AS r (id, before, status, msgid, receipt_at, error)"""
+            %s::text[], %s::bigint[])
+            AS r (id, before, status, msgid, error, event_id)"""
         parameters: list[Any] = [list(column) for column in zip(*changes, strict=True)]
     else:
         source = """(SELECT value ->> 0 AS id, value ->> 1 AS before,
-            value ->> 2 AS status, value ->> 3 AS msgid, value ->> 4 AS receipt_at,
-            value ->> 5 AS error FROM json_each(%s)) AS r"""
-        rows = [
-            change._replace(receipt_at=stamp(change.receipt_at)) for change in changes
-        ]
-        parameters = [json.dumps(rows)]
+            value ->> 2 AS status, value ->> 3 AS msgid, value ->> 4 AS error,
+            value ->> 5 AS event_id FROM json_each(%s)) AS r"""
+        parameters = [json.dumps(changes)]
     sql = f"""
-        UPDATE sends_delivery SET status = r.status, receipt_at = r.receipt_at,
+        UPDATE sends_delivery SET status = r.status, receipt_at = e.received_at,
             error = r.error, errcode = NULL,
             wechat_msgid = coalesce(sends_delivery.wechat_msgid, r.msgid),
             sent_at = coalesce(sends_delivery.sent_at, sends_delivery.doubt_since)
-        FROM {source}
+        FROM {source} JOIN sends_inboundevent AS e ON e.id = r.event_id
         WHERE sends_delivery.id = r.id AND sends_delivery.status = r.before
         RETURNING sends_delivery.id
     """
@@ -110,6 +109,26 @@ def write(changes: Sequence[Change]) -> set[int]:
         return {id_ for (id_,) in cursor.fetchall()}
 
 
-def _aware(value: object) -> datetime:
-    """Read a time as SQLite's driver hands it out: text in UTC."""
-    return datetime.fromisoformat(str(value)).replace(tzinfo=UTC)
+def mark_applied(event_ids: Collection[int], at: datetime) -> None:
+    """Mark events as applied, in one statement."""
+    if not event_ids:
+        return
+    ids = "ANY(%s)" if is_postgresql() else "(SELECT value FROM json_each(%s))"
+    operator = "=" if is_postgresql() else "IN"
+    sql = f"""
+        UPDATE sends_inboundevent SET status = 1, applied_at = %s
+        WHERE id {operator} {ids}
+    """
+    chosen: Any = sorted(event_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql, [stamp(at), chosen if is_postgresql() else json.dumps(chosen)]
+        )
+
+
+def _aware(value: Any) -> datetime:
+    """Read a time as SQLite's driver hands it out: in UTC, naive or as text."""
+    moment: datetime = (
+        datetime.fromisoformat(value) if isinstance(value, str) else value
+    )
+    return moment.replace(tzinfo=UTC)

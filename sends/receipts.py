@@ -26,7 +26,7 @@ from users.models import OpenID
 
 from .models import Delivery, InboundEvent, Send
 from .querysets import Moves
-from .receipt_queries import Change, Waiting, take, write
+from .receipt_queries import Change, Waiting, mark_applied, take, write
 
 log = logging.getLogger(__name__)
 Status = Delivery.Status
@@ -115,7 +115,7 @@ def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
         done, left = _apply_receipts(channel_pk, receipts, now)
         done |= {event.id for event in follows if event.openid in known}
         strangers = [e.id for e in follows if e.openid not in known]
-        _mark(done, status=InboundEvent.Status.APPLIED, applied_at=now)
+        mark_applied(done, now)
         _mark(strangers, status=InboundEvent.Status.IGNORED)
         _put_back(left, now)
     if events:
@@ -175,8 +175,8 @@ def _change(match: _Match) -> Change:
         before=match.before,
         status=Status.DELIVERED if delivered else Status.UNDELIVERED,
         msgid=event.msgid,
-        receipt_at=event.received_at,
         error="" if delivered else event.outcome.removeprefix("failed:"),
+        event_id=event.id,
     )
 
 
