@@ -217,7 +217,9 @@ class ChannelAdmin(ModelAdmin):
         return TemplateResponse(request, "channels_wechat/channel.html", context)
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        # The secrets' fields are new; error mails must not show them.
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        # Neither debug pages nor error mails may show what was posted.
         view = sensitive_post_parameters()(super().change_view)
         response: HttpResponse = view(request, object_id)
         return response
@@ -271,10 +273,11 @@ class ChannelAdmin(ModelAdmin):
             super().save_model(request, obj, form, change)
             return
         # The form has written onto `obj`; what changes must be told from what was.
+        columns = {field.name for field in Channel._meta.concrete_fields}
         values = {
             name: form.cleaned_data[name]
             for name in form.changed_data
-            if name in form.Meta.fields
+            if name in columns
         }
         stored = Channel.objects.get(pk=obj.pk)
         changing.change(stored, {**values, **form.secrets()})
