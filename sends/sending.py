@@ -477,7 +477,8 @@ class _Drain:
         error: str = "",
         doubt_since: datetime | None = None,
     ) -> None:
-        if status == Status.UNKNOWN:
+        if status != Status.WAITING:
+            # Kept: a receipt without a msgid finds its delivery by the first call.
             doubt_since = row.doubt_since
         claim.out -= 1
         self.results.append(

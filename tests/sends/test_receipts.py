@@ -150,6 +150,16 @@ class TestWithoutAMsgid:
         assert state(delivery) == "delivered"
         assert delivery.wechat_msgid == 77
 
+    def test_a_refused_repeat_whose_first_call_had_arrived(self, send):
+        delivery = deliver(
+            send, status=Status.REFUSED, errcode=45009, doubt_since=timezone.now()
+        )
+        push(send.channel, "o-1", 77, age_s=20)
+
+        receipts.apply_waiting(send.channel_id)
+
+        assert state(delivery) == "delivered"
+
     def test_msgid_zero_takes_the_only_accepted_one(self, send):
         delivery = deliver(send, wechat_msgid=5)
         push(send.channel, "o-1", None)
