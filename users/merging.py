@@ -21,6 +21,12 @@ _TABLES = {
     "upload_openids": "row_no bigint, userid text, channel_id bigint, openid text",
     "upload_tags": "userid text, name text",
 }
+# For SQLite, which would look through the whole table for each row. PostgreSQL hashes.
+_KEYS = {
+    "upload_people": "userid",
+    "upload_openids": "userid, channel_id",
+    "upload_tags": "userid, name",
+}
 
 
 def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
@@ -121,8 +127,11 @@ def _stage(
 
 def _fill(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> None:
     rows = list(rows)
-    cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({_TABLES[table]})")
     is_postgres = connection.vendor == "postgresql"
+    columns = _TABLES[table]
+    if not is_postgres:
+        columns += f", PRIMARY KEY ({_KEYS[table]})"
+    cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
     # Nothing vacuums a temporary table: deleted rows would be read again and again.
     cursor.execute(f"TRUNCATE {table}" if is_postgres else f"DELETE FROM {table}")
     if not rows:
