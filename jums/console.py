@@ -80,6 +80,7 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
     (
         _("System"),
         [
+            Item(_("Guide"), "menu_book", "guide"),
             Item(
                 _("Console accounts"),
                 "manage_accounts",

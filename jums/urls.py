@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from sends.api.callbacks import callback
 
-from . import api, dashboard, health
+from . import api, dashboard, guide, health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -21,6 +21,7 @@ urlpatterns = [
         admin.site.admin_view(dashboard.failures),
         name="dashboard-failures",
     ),
+    path("console/guide/", admin.site.admin_view(guide.page), name="guide"),
     path("console/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
