@@ -36,4 +36,10 @@
       event.target.form.requestSubmit();
     }
   });
+
+  // On load, Unfold's own script wants to name a chosen file in a field of Unfold's file
+  // widget, and fails where there is none: to it, our plain fields are taken care of.
+  for (const input of document.querySelectorAll("input.input[type=file]")) {
+    input.hasChangeListener = true;
+  }
 })();
