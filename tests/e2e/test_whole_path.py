@@ -119,9 +119,9 @@ def compose_and_submit(page, url):
     page.get_by_label("Everyone bound to the channel").check()
     page.get_by_role("button", name=re.compile("Next|Use")).first.click()
 
-    page.locator("#thing1").fill("Owners {{userid}}")
-    page.locator("#time2").fill("2026年5月8日 10:00")
-    page.locator("#thing3").fill("三楼会议室")
+    page.get_by_label(re.compile("thing1")).fill("Owners {{userid}}")
+    page.get_by_label(re.compile("time2")).fill("2026年5月8日 10:00")
+    page.get_by_label(re.compile("thing3")).fill("三楼会议室")
     page.get_by_label("Link").fill("https://example.com/meeting")
     expect(page.locator("[data-preview]")).to_contain_text("Owners u0001")
     page.get_by_role("button", name="Next: check").click()
