@@ -74,7 +74,7 @@ class Command(BaseCommand):
         forget_tokens()
         # The story is told below; what the code logs on the way would only repeat it.
         logging.getLogger("sends").setLevel(logging.WARNING)
-        demo = Demo(self.stdout.write)
+        demo = Demo(self._say)
         log = Log(Path(settings.DATA_DIR) / "demo.log")
         with log, Supervisor(children("127.0.0.1", sandbox=True), log.take) as running:
             demo.tend = running.tend
@@ -87,11 +87,15 @@ class Command(BaseCommand):
                 raise CommandError(f"{error}\nThe whole log: {log.path}") from None
             if not options["exit"]:
                 log.to_screen = True
-                self.stdout.write("Running until Ctrl-C.")
+                self._say("Running until Ctrl-C.")
                 while running.tend(3600):
                     pass
         if not accounted:
             raise CommandError("Not every message is accounted for.")
+
+    def _say(self, sentence: str) -> None:
+        self.stdout.write(sentence)
+        self.stdout.flush()  # also into a pipe or a file
 
 
 class Log:

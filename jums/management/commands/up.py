@@ -48,6 +48,7 @@ class Command(BaseCommand):
                     "Shown this once; change it with: "
                     f"python manage.py changepassword {login[0]}"
                 )
+            self.stdout.flush()  # also into a pipe or a file
             while running.tend(3600):
                 pass
 
