@@ -6,6 +6,7 @@ again, passes over what is committed and goes on. Running twice changes nothing.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from channels_wechat.models import Channel
 
 from .merging import merge, remove
 from .models import Upload, UploadError
-from .querysets import MAX_ATTEMPTS
+from .querysets import MAX_ATTEMPTS, UploadQuerySet
 from .reasons import BAD_UPLOADS
 from .rows import Columns, Person, Reader, RowProblem
 from .waking import wake_on_commit
@@ -28,6 +29,7 @@ from .workbooks import BadFile, Table, check_kind, open_table
 log = logging.getLogger(__name__)
 
 ROWS_A_BLOCK = 5000
+BEAT_SECONDS = 10
 # More problems than this are counted, but not kept one by one.
 MAX_REPORTED = 100_000
 PREVIEW_ROWS = 10
@@ -203,6 +205,7 @@ class _Import:
         self.reported = UploadError.objects.filter(upload=upload).count()
         # {(channel, userid): row and openid}, each as numbers: a million fit in 100 MB.
         self.seen: dict[int, int] = {}
+        self.beat_at = time.monotonic() + BEAT_SECONDS
 
     def run(self) -> None:
         done = self.upload.last_row
@@ -213,6 +216,8 @@ class _Import:
         broken: BadFile | None = None
         try:
             for read in self._read():
+                if time.monotonic() > self.beat_at:
+                    self._beat()
                 # What an earlier attempt has committed is only looked at, for `seen`.
                 if read.row <= done:
                     continue
@@ -232,6 +237,19 @@ class _Import:
         self._commit(people, problems, last)
         if broken:
             raise broken
+
+    def _beat(self) -> None:
+        """Say that we are still at it, where a block takes long to read."""
+        if not self._mine().update(heartbeat_at=timezone.now()):
+            raise Superseded
+        self.beat_at = time.monotonic() + BEAT_SECONDS
+
+    def _mine(self) -> UploadQuerySet:
+        """The upload as a row, unless another attempt has it."""
+        upload = self.upload
+        return Upload.objects.filter(
+            pk=upload.pk, status=Upload.Status.RUNNING, attempt=upload.attempt
+        )
 
     def _read(self) -> Iterator[Person | RowProblem]:
         for row, cells in self.table:
@@ -273,9 +291,7 @@ class _Import:
                 )
                 problems.sort(key=lambda problem: problem.row)
             kept = problems[: max(0, MAX_REPORTED - self.reported)]
-            mine = Upload.objects.filter(
-                pk=upload.pk, status=Upload.Status.RUNNING, attempt=upload.attempt
-            ).update(
+            mine = self._mine().update(
                 rows_total=F("rows_total") + len(people) + failed,
                 rows_ok=F("rows_ok") + len(people),
                 rows_failed=F("rows_failed") + failed,
@@ -303,6 +319,7 @@ class _Import:
                 batch_size=1000,
             )
         self.reported += len(kept)
+        self.beat_at = time.monotonic() + BEAT_SECONDS
 
 
 def _end(

@@ -1,4 +1,6 @@
+import io
 import os
+import random
 import resource
 import time
 import zipfile
@@ -12,6 +14,9 @@ from openpyxl.cell.text import InlineFont
 
 from tests.users import sheets
 from users import workbooks
+from users.reading.__main__ import DAMAGED
+from users.reading.cells import Refused
+from users.reading.xlsx import XlsxTable
 from users.workbooks import BadFile, CellProblem, open_table
 
 
@@ -288,6 +293,47 @@ def test_a_changed_byte(tmp_path):
         file.write(b"\xff\xff\xff\xff")
 
     assert refused(path) == "damaged"
+
+
+JUNK = [
+    *(b'"', b"<", b">", b"-1", b"x:", b"\xff", b"&#0;", b"&amp;", b"</c>", b"<v>"),
+    *(b"</v>", b't="s"', b'r="XFD1"', b'r="1A"', b's="99"', b"<row>", b"</row>"),
+    *(b"9" * 30, b"NaN", b"1e400", b"../", b"<is><t>", b"<f/>", b"<!--", b"_xD800_"),
+]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_is_broken_the_reader_knows_what_to_say(tmp_path, seed):
+    rows = [["userid", "a"], *(["u", 1.5], [True, datetime(2026, 1, 1)], ["=1", "x"])]  # noqa: DTZ001  as Excel has it
+    whole = workbook(tmp_path / "a.xlsx", *rows).read_bytes()
+    path = tmp_path / "b.xlsx"
+    chance = random.Random(seed)
+    outcomes = set()
+
+    for _ in range(60):
+        with (
+            zipfile.ZipFile(io.BytesIO(whole)) as old,
+            zipfile.ZipFile(path, "w") as new,
+        ):
+            victim = chance.choice(old.namelist())
+            for name in old.namelist():
+                part = old.read(name)
+                if name == victim:
+                    at = chance.randrange(len(part))
+                    part = part[:at] + chance.choice(JUNK) + part[at + 3 :]
+                new.writestr(name, part)
+        if chance.random() < 0.3:
+            broken = bytearray(path.read_bytes())
+            for _ in range(4):
+                broken[chance.randrange(len(broken))] = chance.randrange(256)
+            path.write_bytes(broken)
+        # In this process, so that anything unforeseen fails the test.
+        try:
+            outcomes.add(len(list(XlsxTable(path).rows())))
+        except (Refused, *DAMAGED) as error:
+            outcomes.add(type(error))
+
+    assert len(outcomes) > 3
 
 
 def test_a_sheet_that_ends_too_early(tmp_path):

@@ -7,6 +7,7 @@ be taken the last line is `{"bad": code, "params": {}}`.
 """
 
 import json
+import struct
 import sys
 import traceback
 import zipfile
@@ -25,6 +26,18 @@ MEMORY_BYTES = 640 << 20
 # Of the processor, not on the clock: a million rows take about ten.
 CPU_SECONDS = 300
 _LINE_CHARACTERS = 100_000
+# What the standard library says of files that are no longer what they were.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    expat.ExpatError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    UnicodeDecodeError,
+    OSError,  # a place in the file that is before its beginning
+)
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -127,13 +140,7 @@ def main() -> None:
         say({"bad": refused.code, "params": refused.params})
     except MemoryError:
         say({"bad": "too_much_memory", "params": {"limit": MEMORY_BYTES >> 20}})
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        expat.ExpatError,
-        EOFError,
-        NotImplementedError,
-    ):
+    except DAMAGED:
         say({"bad": "damaged", "params": {}})
 
 
