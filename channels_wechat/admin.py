@@ -206,7 +206,7 @@ class ChannelAdmin(ModelAdmin):
             "title": channel.name,
             "channel": channel,
             "status_label": STATUS[channel.status],
-            "findings": findings(channel),
+            "findings": named_findings(channel),
             "refused": refused,
             "server_ips": settings.SERVER_IPS,
             "may_change": may_change,
@@ -356,20 +356,20 @@ CHECKS = {
 }
 
 
-def findings(channel: Channel) -> list[dict[str, Any]]:
+def named_findings(channel: Channel) -> list[dict[str, Any]]:
     """Return the last check's findings with their names in this language."""
     return [
         {
-            **finding,
-            "name": CHECKS.get(finding["check"], finding["check"]),
-            "label": LEVELS[finding["level"]],
+            **finding._asdict(),
+            "name": CHECKS.get(finding.check, finding.check),
+            "label": LEVELS[finding.level],
         }
-        for finding in channel.findings
+        for finding in checking.findings(channel)
     ]
 
 
 def worst_level(channel: Channel) -> str:
-    levels = {finding["level"] for finding in channel.findings}
+    levels = {finding.level for finding in checking.findings(channel)}
     return next((level for level in ("bad", "warn") if level in levels), "ok")
 
 

@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from channels_wechat import checking
 from channels_wechat.models import Channel
 from sends import reporting
 from sends.models import Delivery, Send
@@ -228,8 +229,8 @@ def _health(channel: Channel) -> Health:
         notes.append(_("Templates were never refreshed"))
     elif now - channel.templates_refreshed_at > STALE_TEMPLATES:
         notes.append(_("Templates are older than two days"))
-    findings = [item for item in channel.findings if item.get("level") == "bad"]
-    notes += [str(item.get("detail", "")) for item in findings]
+    findings = [item for item in checking.findings(channel) if item.level == "bad"]
+    notes += [item.detail for item in findings]
     return Health(channel, "bad" if findings else "warn" if notes else "ok", notes)
 
 

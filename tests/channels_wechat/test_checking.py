@@ -5,7 +5,7 @@ import pytest
 from django.utils import timezone, translation
 
 from channels_wechat import tokens
-from channels_wechat.checking import check, refusal
+from channels_wechat.checking import check, findings, refusal
 from channels_wechat.models import AccessToken, Channel
 from channels_wechat.wechat.errors import CODES, error_for
 from tests.factories import ChannelFactory
@@ -19,9 +19,9 @@ def channel(db, at_sandbox):
 
 def found(channel):
     """The findings by their check; each is looked at once."""
-    findings = check(channel)
-    by_check = {finding.check: finding for finding in findings}
-    assert len(by_check) == len(findings)
+    all_of_them = check(channel)
+    by_check = {finding.check: finding for finding in all_of_them}
+    assert len(by_check) == len(all_of_them)
     return by_check
 
 
@@ -31,9 +31,9 @@ def test_a_healthy_channel(channel):
     )
     channel.refresh_from_db()
 
-    findings = found(channel)
+    by_check = found(channel)
 
-    assert {check: finding.level for check, finding in findings.items()} == {
+    assert {check: finding.level for check, finding in by_check.items()} == {
         "token": "ok",
         "templates": "ok",
         "quota": "ok",
@@ -44,31 +44,31 @@ def test_a_healthy_channel(channel):
     channel.refresh_from_db()
     assert channel.status == "ready"
     assert channel.checked_at
-    assert [finding["check"] for finding in channel.findings] == list(findings)
+    assert findings(channel) == list(by_check.values())
 
 
 def test_a_new_channel_is_told_what_is_left_to_do(channel):
-    findings = found(channel)
+    by_check = found(channel)
 
-    assert findings["token"].level == "ok"
-    assert findings["templates"].level == "warn"
-    assert "Refresh" in findings["templates"].fix
-    assert findings["callback"].level == "warn"
-    assert "Submit" in findings["callback"].fix
+    assert by_check["token"].level == "ok"
+    assert by_check["templates"].level == "warn"
+    assert "Refresh" in by_check["templates"].fix
+    assert by_check["callback"].level == "warn"
+    assert "Submit" in by_check["callback"].fix
 
 
 def test_a_wrong_address_is_shown_and_what_to_do_with_it(channel, at_sandbox):
     at_sandbox.change_account(ip_whitelist=["198.51.100.7"])
 
-    findings = found(channel)
+    by_check = found(channel)
 
-    assert findings["token"].level == "bad"
-    assert "40164" in findings["token"].detail
-    assert "The address is 127.0.0.1." in findings["token"].fix
-    assert "IP白名单" in findings["token"].fix
+    assert by_check["token"].level == "bad"
+    assert "40164" in by_check["token"].detail
+    assert "The address is 127.0.0.1." in by_check["token"].fix
+    assert "IP白名单" in by_check["token"].fix
     # Without a token nothing else is asked of WeChat.
-    assert "templates" not in findings
-    assert "quota" not in findings
+    assert "templates" not in by_check
+    assert "quota" not in by_check
     channel.refresh_from_db()
     assert channel.status == "unauthorized"
 
@@ -109,11 +109,11 @@ def test_every_refusal_of_a_token_says_what_to_do(channel, settings, scripted, e
 def test_an_unreachable_wechat_is_bad_but_no_crash(channel, settings):
     settings.WECHAT_API_BASE = "http://127.0.0.1:9"
 
-    findings = found(channel)
+    by_check = found(channel)
 
-    assert findings["token"].level == "bad"
-    assert "cannot be reached" in findings["token"].detail
-    assert findings["clock"].level == "warn"
+    assert by_check["token"].level == "bad"
+    assert "cannot be reached" in by_check["token"].detail
+    assert by_check["clock"].level == "warn"
     channel.refresh_from_db()
     assert channel.refused_at is None
 
@@ -161,15 +161,20 @@ def test_an_address_that_the_real_wechat_could_not_reach(
     assert found(ChannelFactory())["address"].level == level
 
 
-def test_findings_are_in_the_language_of_whoever_checks(channel):
+def test_findings_are_read_in_the_language_of_whoever_reads(channel, at_sandbox):
+    at_sandbox.change_account(ip_whitelist=["198.51.100.7"])
     with translation.override("zh-hans"):
-        chinese = found(channel)["token"].detail
-    english = found(channel)["token"].detail
+        chinese = check(channel)
+    channel.refresh_from_db()
 
-    assert english == "WeChat gives an access token."
-    if translation.gettext("Yes") and chinese == english:
-        pytest.skip("not translated yet")
-    assert chinese != english
+    english = findings(channel)
+
+    assert [each.check for each in chinese] == [each.check for each in english]
+    assert "The address is 127.0.0.1." in english[0].fix
+    assert "127.0.0.1" in chinese[0].fix
+    assert english[0].detail != chinese[0].detail
+    with translation.override("zh-hans"):
+        assert findings(channel) == chinese
 
 
 def test_an_unknown_code_keeps_wechats_words():

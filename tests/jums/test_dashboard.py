@@ -187,7 +187,7 @@ def test_a_send_too_large_to_be_read_is_only_named(admin_client, monkeypatch):
                 "token_ok_at": 0,
                 "last_push_at": 0,
                 "templates_refreshed_at": 0,
-                "findings": [{"level": "bad", "detail": "The clock is off"}],
+                "findings": [["clock", "bad", [["The clock is off", {}]], []]],
             },
             "bad",
             "The clock is off",
