@@ -57,6 +57,15 @@ def ask(channel: Channel) -> None:
     _Source(channel).ask()
 
 
+def current(channel: Channel) -> tuple[str, int]:
+    """Return the channel's access token and the seconds it still lives, for other
+    systems of the enterprise. Raises ChannelRefused, WeChatUnavailable."""
+    token = _Source(channel).get()
+    row = AccessToken.objects.get(channel=channel)
+    assert row.expires_at is not None
+    return token, max(0, int((row.expires_at - timezone.now()).total_seconds()))
+
+
 class _Source:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel

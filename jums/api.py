@@ -64,5 +64,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Answer our own fault: JSON to programs, Django's page to people."""
     if not request.path.startswith(("/api/", "/v1/")):
         return defaults.server_error(request)
-    body = {"code": "error", "detail": _("Our own fault; it is logged."), "fields": {}}
+    sentence = _("Our own fault; it is logged.")
+    body: dict[str, object] = {"code": "error", "detail": sentence, "fields": {}}
+    if request.path.startswith("/v1/"):
+        body = {"code": 5000, "message": sentence}
     return JsonResponse(body, status=500, json_dumps_params={"ensure_ascii": False})

@@ -8,7 +8,10 @@ from django.utils import timezone
 
 Handler = Callable[[HttpRequest], HttpResponse]
 
-STRICT = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'; base-uri 'self'; object-src 'none'"
+STRICT = (
+    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+    "form-action 'self'; base-uri 'self'; object-src 'none'"
+)
 # Alpine.js inside the console's theme compiles expressions, hence unsafe-eval; styles
 # are set from scripts, hence unsafe-inline for styles alone.
 CONSOLE = STRICT + "; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'"

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from channels_wechat.api import v1
 from sends.api.callbacks import callback
 
 from . import api, dashboard, guide, health
@@ -27,6 +28,10 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     re_path(r"^v1/wechatoa/callback(?:/(?P<code>[A-Za-z0-9]+))?/?\Z", callback),
+    path("v1/token", v1.TokenView.as_view(), name="v1-token"),
+    path("v1/", include("users.api.v1_urls")),
+    path("v1/", include("sends.api.v1_urls")),
+    re_path(r"^v1/", v1.NoSuchCall.as_view()),
     path("api/", include("channels_wechat.api.urls")),
     path("api/", include("users.api.urls")),
     path("api/", include("templates_mgmt.api.urls")),

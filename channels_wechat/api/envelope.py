@@ -59,7 +59,7 @@ def _answer(problem: Exception) -> Response | None:
     elif isinstance(problem, RequestDataTooBig):
         problem = TooLarge(_("The request is too large."))
     if isinstance(problem, exceptions.ValidationError):
-        return _invalid(_flat(problem.detail))
+        return _invalid(flat(problem.detail))
     if isinstance(problem, exceptions.APIException):
         detail = problem.detail
         code = getattr(detail, "code", None) or problem.default_code
@@ -76,7 +76,7 @@ def _invalid(fields: dict[str, list[str]]) -> Response:
     return error(status.HTTP_400_BAD_REQUEST, "invalid", detail, fields)
 
 
-def _flat(detail: Any, name: str = "") -> dict[str, list[str]]:
+def flat(detail: Any, name: str = "") -> dict[str, list[str]]:
     """Flatten DRF's nested errors to `{"steps.0.wait_s": [sentence]}`."""
     if isinstance(detail, Mapping):
         pairs = [
@@ -89,11 +89,11 @@ def _flat(detail: Any, name: str = "") -> dict[str, list[str]]:
     else:
         sentences = detail if isinstance(detail, list | tuple) else [detail]
         return {name or NON_FIELD: [str(sentence) for sentence in sentences]}
-    flat: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for key, value in pairs:
         if value:
-            flat |= _flat(value, key)
-    return flat
+            found |= flat(value, key)
+    return found
 
 
 def _below(name: str, key: object) -> str:

@@ -82,7 +82,7 @@ class UploadList(ListAPIView[Upload]):
         summary="Upload users",
         description="The header is read at once, the rows are imported by a worker. "
         "Modes: `set` overwrites what a row says and leaves empty cells alone; `add` "
-        "adds tags and fills in what is missing; `del` takes away exactly what a row "
+        "does the same, but keeps the tags that are there; `del` takes away exactly what a row "
         "says, and the whole recipient when there is no column but `userid`.",
         request={"multipart/form-data": NewUploadSerializer},
         responses={
