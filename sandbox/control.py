@@ -321,17 +321,13 @@ class Control:
         account = self.account(request.argument("appid"))
         wanted = request.argument("q").strip()
         limit = min(max(_number(request, "limit", 20), 1), 1000)
-        everyone = (_person(of, state) for of, state in account.people.items())
+        everyone = account.people.items()
         if wanted.isdigit():
-            fitting = (p for p in everyone if p["n"] == int(wanted))
+            number = int(wanted)
+            found = (item for item in everyone if item[1] >> 3 == number)
         else:
-            fitting = (
-                p
-                for p in everyone
-                if wanted in p["openid"]
-                or wanted.lower() in f"{p['name_zh']} {p['name_en']}".lower()
-            )
-        return list(itertools.islice(fitting, limit))
+            found = (item for item in everyone if _is_called(*item, wanted.lower()))
+        return [_person(*item) for item in itertools.islice(found, limit)]
 
     async def change_person(self, body: Body, openid: str) -> Body:
         """Follow, unfollow (both push an event), block or blacklist."""
@@ -415,6 +411,13 @@ def _person(openid: str, state: int) -> Body:
         "blocks": bool(state & BLOCKS),
         "blacklisted": bool(state & BLACKLISTED),
     }
+
+
+def _is_called(openid: str, state: int, wanted: str) -> bool:
+    found = people.person(state >> 3)
+    return (
+        wanted in openid.lower() or wanted in f"{found.name_zh} {found.name_en}".lower()
+    )
 
 
 def _body(request: Request) -> Body:

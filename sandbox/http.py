@@ -162,9 +162,14 @@ class Connection(asyncio.Protocol):
         self.later = asyncio.ensure_future(self._answer(answer, last))
 
     async def _answer(self, answer: Awaitable[Reply], last: bool) -> None:
-        reply = await answer
-        if reply.delay_s or reply.after:
-            reply = await _ready(reply)
+        try:
+            reply = await answer
+            if reply.delay_s or reply.after:
+                reply = await _ready(reply)
+        except BaseException:
+            # Our own fault: whoever waits must not wait for ever.
+            self.transport.close()
+            raise
         self.waiting = False
         self.later = None
         if not self.closed:

@@ -1,11 +1,21 @@
 """The control API: what it refuses, and what reset puts back."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import requests
 
+from sandbox.accounts import DEMO_APPID
+from sandbox.control import CALLS
 from sandbox.pages import preferred
 from sandbox.people import openid
 from tests.sandbox_fixture import Refused
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_openids_follow_from_their_number():
@@ -142,3 +152,44 @@ def test_the_page_speaks_the_visitors_language(sandbox, accepted, language):
     )
     assert f'<html lang="{language}">' in page.text
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("page", ["sandbox.md", "sandbox.zh-CN.md"])
+def test_the_docs_name_every_call_switch_and_fault(sandbox, page):
+    text = (ROOT / "docs" / page).read_text()
+    words = set(re.findall(r"[a-z_]+", text))
+
+    state = sandbox.control("GET", "state")
+    known = {name for _method, name in CALLS} - {"phones"}
+
+    assert known | set(state["settings"]) | set(state["fault_kinds"]) <= words
+
+
+def test_the_command_starts_it_and_stops_it(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "manage.py", "sandbox", "--port", "0", "--ip", "203.0.113.9"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DATA_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        url = re.search(r"http://\S+?:\d+", process.stdout.readline())[0]
+        asked = {"grant_type": "client_credential", "appid": DEMO_APPID, "secret": "x"}
+        answer = requests.get(f"{url}/cgi-bin/token", params=asked, timeout=10).json()
+        assert answer["errmsg"].startswith("invalid ip 203.0.113.9 ")
+        process.terminate()
+    assert process.returncode == 0
+
+
+def test_a_taken_port_is_said_to_be_so(sandbox):
+    port = sandbox.url.rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox", "--port", port],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
