@@ -7,9 +7,12 @@ import time
 
 import pytest
 import requests
+from django.conf import settings
+
+TEST_DATABASE = settings.TEST_DATABASE
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.1)
@@ -37,8 +40,13 @@ def is_free(port) -> bool:
         return True
 
 
+# Every broker once a run of the whole suite, with the database it is used with.
+BROKERS = {"sqlite": ["filesystem"], "postgres": ["redis", "rabbitmq"]}[TEST_DATABASE]
+
+
 @pytest.mark.stack
-@pytest.mark.parametrize("broker", ["filesystem", "redis", "rabbitmq"])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("broker", BROKERS)
 def test_everything_comes_up_and_goes_down(
     broker, request, environment, start, tmp_path
 ):
@@ -57,12 +65,13 @@ def test_everything_comes_up_and_goes_down(
 
     up.send_signal(signal.SIGTERM)
 
-    assert up.wait(30) == 0
+    assert up.wait(60) == 0
     assert is_free(environment["PORT"])
     assert "First login: admin" in (tmp_path / "out").read_text()
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(300)
 def test_the_first_login_is_made_once_and_works(environment, start, tmp_path):
     up = start("up")
     assert wait_for(is_ready(environment))
@@ -86,7 +95,7 @@ def test_the_first_login_is_made_once_and_works(environment, start, tmp_path):
         assert entered.ok
 
     up.send_signal(signal.SIGINT)
-    assert up.wait(30) == 0
+    assert up.wait(60) == 0
     start("up")
     assert wait_for(is_ready(environment))
     assert "First login" not in (tmp_path / "out").read_text()
