@@ -5,6 +5,7 @@ and for preparing, so that what the operator was told is what is sent.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.db import connection, transaction
@@ -13,10 +14,11 @@ from channels_wechat.wechat.messages import placeholders
 
 from .models import AudienceRow, Send
 from .querysets import is_postgresql
+from .staging import ROWS_A_BLOCK, Line, insert
 
 # Names a text may use besides the columns of an uploaded file.
 BUILT_IN = ("userid", "openid", "phone", "email")
-ROWS_A_BLOCK = 2000
+PEOPLE_A_BLOCK = 2000
 
 
 @dataclass(frozen=True)
@@ -85,22 +87,18 @@ def stage(send: Send, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     count = 0
     with transaction.atomic():
         AudienceRow.objects.filter(send=send).delete()
-        block: list[AudienceRow] = []
-        for count, (userid, openid, *values) in enumerate(rows, start=1):
-            variables = dict(zip(columns, values, strict=True)) if columns else None
-            block.append(
-                AudienceRow(
-                    send=send,
-                    row=count,
-                    userid=userid,
-                    openid=openid,
-                    variables=variables,
-                )
+        lines = (
+            Line(
+                number,
+                userid,
+                openid,
+                dict(zip(columns, values, strict=True)) if columns else None,
             )
-            if len(block) == ROWS_A_BLOCK:
-                AudienceRow.objects.bulk_create(block)
-                block = []
-        AudienceRow.objects.bulk_create(block)
+            for number, (userid, openid, *values) in enumerate(rows, start=1)
+        )
+        while block := list(islice(lines, ROWS_A_BLOCK)):
+            insert(send.pk, block)
+            count += len(block)
         send.audience = Send.Audience.ROWS
         send.columns = list(columns)
         send.save(update_fields=["audience", "columns"])
@@ -153,7 +151,7 @@ def people(send: Send, after: int = 0, limit: int | None = None) -> Iterator[Per
     """
     left = limit
     while left is None or left > 0:
-        size = ROWS_A_BLOCK if left is None else min(left, ROWS_A_BLOCK)
+        size = PEOPLE_A_BLOCK if left is None else min(left, PEOPLE_A_BLOCK)
         with connection.cursor() as cursor:
             cursor.execute(sql, [*lines.parameters, after, size])
             found = cursor.fetchall()

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -32,13 +33,13 @@ from users.workbooks import describe as describe_cell
 
 from . import drafting
 from .models import AudienceRow, Send
+from .staging import ROWS_A_BLOCK, Line, insert
 from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
 
 # What is read at once, while the operator waits.
 SMALL_BYTES: Final = 300_000
-ROWS_A_BLOCK: Final = 2000
 EXAMPLES: Final = 100
 MAX_ID: Final = 64
 # A reader that was silent for so long is dead, or its wake-up call got lost.
@@ -269,29 +270,21 @@ def _fail(send_pk: int, reading: Reading, code: str, params: dict[str, Any]) -> 
 # -- what is in it ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Line:
-    row: int
-    userid: str
-    openid: str
-    values: Sequence[str]
-
-
 def _read_list(send_pk: int, reading: Reading, path: Path) -> None:
     if reading.kind == "paste":
         columns: list[str] = []
-        _store(send_pk, reading, columns, _pasted(path, reading))
+        _store(send_pk, reading, _pasted(path, reading))
     else:
         with open_table(path, reading.name) as table:
             reading.total = table.bytes_total
             columns, lines = _table_lines(table.columns, iter(table), reading)
 
-            def counted() -> Iterator[_Line]:
+            def counted() -> Iterator[Line]:
                 for line in lines:
                     reading.done = table.bytes_done
                     yield line
 
-            _store(send_pk, reading, columns, counted())
+            _store(send_pk, reading, counted())
     with transaction.atomic():
         _still_mine(send_pk, reading)
         if not reading.rows:
@@ -302,36 +295,17 @@ def _read_list(send_pk: int, reading: Reading, path: Path) -> None:
         _write(send_pk, reading, columns=columns)
 
 
-def _store(
-    send_pk: int, reading: Reading, columns: Sequence[str], lines: Iterable[_Line]
-) -> None:
-    block: list[AudienceRow] = []
-    for line in lines:
-        variables = dict(zip(columns, line.values, strict=True)) if columns else None
-        block.append(
-            AudienceRow(
-                send_id=send_pk,
-                row=line.row,
-                userid=line.userid,
-                openid=line.openid,
-                variables=variables,
-            )
-        )
-        if len(block) == ROWS_A_BLOCK:
-            _store_block(send_pk, reading, block)
-            block = []
-    _store_block(send_pk, reading, block)
+def _store(send_pk: int, reading: Reading, lines: Iterable[Line]) -> None:
+    lines = iter(lines)
+    while block := list(islice(lines, ROWS_A_BLOCK)):
+        with transaction.atomic():
+            _still_mine(send_pk, reading)
+            insert(send_pk, block)
+            reading.rows += len(block)
+            _write(send_pk, reading)
 
 
-def _store_block(send_pk: int, reading: Reading, block: list[AudienceRow]) -> None:
-    with transaction.atomic():
-        _still_mine(send_pk, reading)
-        AudienceRow.objects.bulk_create(block)
-        reading.rows += len(block)
-        _write(send_pk, reading)
-
-
-def _pasted(path: Path, reading: Reading) -> Iterator[_Line]:
+def _pasted(path: Path, reading: Reading) -> Iterator[Line]:
     text = path.read_text("utf-8")
     ids = [id_ for part in SEPARATORS.split(text) if (id_ := part.strip())]
     reading.shape = shape_of(ids)
@@ -342,9 +316,9 @@ def _pasted(path: Path, reading: Reading) -> Iterator[_Line]:
         if len(id_) > MAX_ID:
             _note(reading, row, "too_long", "", id_[:30] + "…")
         elif reading.shape == "openid":
-            yield _Line(row, "", id_, ())
+            yield Line(row, "", id_, None)
         else:
-            yield _Line(row, id_, "", ())
+            yield Line(row, id_, "", None)
 
 
 def shape_of(ids: Sequence[str]) -> Shape:
@@ -356,7 +330,7 @@ def shape_of(ids: Sequence[str]) -> Shape:
 
 def _table_lines(
     header: Sequence[str], rows: Iterator[tuple[int, list[Cell]]], reading: Reading
-) -> tuple[list[str], Iterator[_Line]]:
+) -> tuple[list[str], Iterator[Line]]:
     """Return the names of the variables, and the lines."""
     userid_at = openid_at = -1
     variables: dict[str, int] = {}
@@ -382,7 +356,7 @@ def _table_lines(
     )
     wanted = [userid_at, openid_at, *variables.values()]
 
-    def lines() -> Iterator[_Line]:
+    def lines() -> Iterator[Line]:
         for row, cells in rows:
             values: list[str] = []
             for at in wanted:
@@ -390,7 +364,8 @@ def _table_lines(
                 if isinstance(cell, CellProblem):
                     _note(reading, row, cell.code, header[at], cell.value)
                     break
-                values.append(cell)
+                # PostgreSQL stores no NUL.
+                values.append(cell.replace("\x00", ""))
             else:
                 userid, openid, *rest = values
                 if not userid and not openid:
@@ -398,7 +373,8 @@ def _table_lines(
                 elif len(userid) > MAX_ID or len(openid) > MAX_ID:
                     _note(reading, row, "too_long", "", (userid or openid)[:30] + "…")
                 else:
-                    yield _Line(row, userid, openid, rest)
+                    known = dict(zip(variables, rest, strict=True))
+                    yield Line(row, userid, openid, known or None)
 
     return list(variables), lines()
 

@@ -128,7 +128,7 @@ def test_a_wrong_ip_is_shown_to_be_copied(client, operator):
     text = client.get(to(send)).text
 
     assert 'data-copy="203.0.113.9"' in text
-    assert "IP whitelist" in text
+    assert "Add the address in WeChat" in text
 
 
 def test_a_hold_of_the_channel_is_shown(client, operator):
