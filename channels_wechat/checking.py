@@ -107,7 +107,8 @@ def findings(channel: Channel) -> list[Finding]:
 
 
 def _say(sentences: Iterable[Sentence]) -> str:
-    return " ".join(map(str, sentences))
+    # Chinese puts no space after its full stop.
+    return " ".join(map(str, sentences)).replace("。 ", "。")
 
 
 def _explained(error: WeChatError) -> tuple[Sentence, list[Sentence]]:
