@@ -297,6 +297,13 @@ def account_from(body: dict[str, Any]) -> Account:
 
 def change(account: Account, body: dict[str, Any]) -> None:
     """Apply what a control call names. Raises ValueError with a sentence."""
+    try:
+        _change(account, body)
+    except (AttributeError, TypeError) as wrong:
+        raise ValueError(f"account: {wrong}") from None
+
+
+def _change(account: Account, body: dict[str, Any]) -> None:
     if "kind" in body:
         if body["kind"] not in DAILY_LIMITS:
             raise ValueError("kind: service or test")
@@ -328,6 +335,9 @@ def change(account: Account, body: dict[str, Any]) -> None:
 def template_from(body: dict[str, Any]) -> Template:
     """Return a template as the control API describes it. Raises ValueError."""
     known = {"template_id": new_template_id(), **body}
+    for name, value in known.items():
+        if name not in ("listed", "banned") and not isinstance(value, str):
+            raise ValueError(f"template.{name}: a text")
     try:
         return Template(**known)
     except TypeError as refused:

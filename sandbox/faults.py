@@ -58,13 +58,13 @@ class Faults:
         self.last_id += 1
         try:
             fault = Fault(id=self.last_id, **body)
+            if fault.calls is not None:
+                fault.calls = int(fault.calls)
+            fault.share = float(fault.share)
+            fault.errcode = int(fault.errcode)
+            fault.delay_s = float(fault.delay_s)
         except TypeError as refused:
             raise ValueError(f"fault: {refused}") from None
-        if fault.calls is not None:
-            fault.calls = int(fault.calls)
-        fault.share = float(fault.share)
-        fault.errcode = int(fault.errcode)
-        fault.delay_s = float(fault.delay_s)
         if not 0 < fault.share <= 1:
             raise ValueError("share: above 0, at most 1")
         if kind == "errcode" and not fault.errcode:

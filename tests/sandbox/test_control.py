@@ -68,6 +68,11 @@ def test_accounts_are_made_changed_and_removed(sandbox):
         ("accounts", {"callback": {"url": "ftp://x", "token": "abc"}}),
         ("accounts", {"callback": {"url": "http://x", "token": "a"}}),
         ("accounts", {"callback": {"url": "http://x", "token": "abc", "mode": "safe"}}),
+        ("accounts", {"followers": "many"}),
+        ("accounts", {"limits": ["no", "object"]}),
+        ("accounts", {"templates": [{"title": 7, "content": "x"}]}),
+        ("accounts", {"templates": ["no object"]}),
+        ("faults", {"kind": "busy", "share": None}),
         ("push", {"fields": {}}),
     ],
 )
