@@ -282,6 +282,7 @@ class Demo:
         self.say(
             f"Console  {settings.PUBLIC_URL}/console/\n"
             f"Login    {self.kept.user}   Password  {password}\n"
+            f"Send     {settings.PUBLIC_URL}/console/sends/send/{send.pk}/\n"
             f"Phones   {sandbox_url()}/sandbox/"
         )
         self.say("")
