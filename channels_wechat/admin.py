@@ -47,7 +47,7 @@ class ChannelAdmin(ModelAdmin):
     """A channel's page shows it; its form is one step further, under `edit/`."""
 
     form = ChannelForm
-    list_display = ["named", "state", "appid", "mode", "last_push_at", "checked"]
+    list_display = ["named", "state", "appid", "mode", "heard", "checked"]
     list_display_links = ["named"]
     list_filter = ["enabled"]
     list_filter_submit = False
@@ -97,6 +97,10 @@ class ChannelAdmin(ModelAdmin):
     @admin.display(description=_("callback mode"), ordering="callback_mode")
     def mode(self, channel: Channel) -> str:
         return channel.get_callback_mode_display()
+
+    @admin.display(description=_("last push"), ordering="last_push_at")
+    def heard(self, channel: Channel) -> Any:
+        return channel.last_push_at
 
     @admin.display(description=_("last check"), ordering="checked_at")
     def checked(self, channel: Channel) -> SafeString:

@@ -39,14 +39,17 @@ class Recipient(models.Model):
 
 
 class RecipientTag(models.Model):
-    """One tag of one recipient."""
+    """One tag of one recipient, for all or for one business channel (its ChannelKey)."""
 
     recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="tags")
+    bind = models.CharField(max_length=32, default="all", db_default="all")
     name = models.CharField(_("tag"), max_length=40, validators=[validators.tag])
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["recipient", "name"], name="tag_once")
+            models.UniqueConstraint(
+                fields=["recipient", "bind", "name"], name="tag_once"
+            )
         ]
         indexes = [models.Index(fields=["name", "recipient"], name="tag_name")]
         verbose_name = _("tag")
@@ -59,7 +62,9 @@ class RecipientTag(models.Model):
 class OpenID(models.Model):
     """How a channel knows a recipient. One per channel and recipient."""
 
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="openids")
+    channel = models.ForeignKey(
+        Channel, models.CASCADE, related_name="openids", verbose_name=_("channel")
+    )
     recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="openids")
     openid = models.CharField("openID", max_length=64, validators=[validators.openid])
     # None: never heard. False: unfollowed, or WeChat said so when we sent.

@@ -68,8 +68,6 @@ def pages():
         "/console/auth/group/add/",
         "/console/auditlog/logentry/",
         "/console/axes/accessattempt/",
-        "/console/axes/accesslog/",
-        "/console/axes/accessfailurelog/",
         "/console/password_change/",
         "/console/templates_mgmt/template/",
     ]

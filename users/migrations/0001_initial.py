@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
                 ('followed', models.BooleanField(null=True, verbose_name='followed')),
                 ('followed_at', models.DateTimeField(editable=False, null=True)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='openids', to='channels_wechat.channel')),
+                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='openids', to='channels_wechat.channel', verbose_name='channel')),
                 ('recipient', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='openids', to='users.recipient')),
             ],
             options={
