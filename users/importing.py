@@ -269,7 +269,7 @@ class _Import:
             self.seen[key] = person.row << 48 | openid
             return None
         self.seen[key] = person.row << 48 | openid
-        if self.upload.mode != Upload.Mode.SET:
+        if self.upload.mode == Upload.Mode.DEL:
             return None
         return RowProblem(
             person.row,

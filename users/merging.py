@@ -32,26 +32,24 @@ _KEYS = {
 def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
     """Set, add or delete what the rows say; return the warnings.
 
+    "set" and "add" differ in tags alone: replaced or added to.
+
     Of rows with the same userid the later one counts. Must run in a transaction.
     """
     with connection.cursor() as cursor:
-        doubles = _stage(cursor, people, mode)
+        _stage(cursor, people, union_tags=mode != "set")
         # As the ORM writes it: SQLite keeps times as text.
         now = connection.ops.adapt_datetimefield_value(timezone.now())
+        if mode == "del":
+            warnings = _not_there(cursor)
+            _delete_values(cursor, now)
+            return warnings
+        _set_people(cursor, now)
+        _set_openids(cursor, now)
         if mode == "set":
-            _set_people(cursor, now)
-            _replace_tags(cursor)
-            _set_openids(cursor, now)
-            return []
-        if mode == "add":
-            warnings = _kept(cursor)
-            _add_people(cursor, now)
-            _add_tags(cursor)
-            _add_openids(cursor, now)
-            return warnings + doubles
-        warnings = _not_there(cursor)
-        _delete_values(cursor, now)
-        return warnings
+            _drop_other_tags(cursor)
+        _add_tags(cursor)
+        return []
 
 
 def remove(people: Sequence[Person]) -> list[RowProblem]:
@@ -79,15 +77,8 @@ def remove(people: Sequence[Person]) -> list[RowProblem]:
 # -- staging ---------------------------------------------------------------------------
 
 
-def _stage(
-    cursor: CursorWrapper, people: Sequence[Person], mode: str
-) -> list[RowProblem]:
-    """Fill the temporary tables; in each, a key comes once.
-
-    The last row with a key counts, but for "add", which keeps what is there: the first.
-    Return the warnings of that.
-    """
-    doubles: list[RowProblem] = []
+def _stage(cursor: CursorWrapper, people: Sequence[Person], union_tags: bool) -> None:
+    """Fill the temporary tables; in each, a key comes once."""
     persons: dict[str, list[Any]] = {}
     openids: dict[tuple[int, str], tuple[Any, ...]] = {}
     tags: dict[str, dict[str, None]] = {}
@@ -96,25 +87,23 @@ def _stage(
         staged = persons.get(userid)
         if staged is None:
             staged = persons[userid] = [person.row, userid, "", "", 0]
-        if person.phone and not (mode == "add" and staged[2]):
+        if person.phone:
             staged[2] = person.phone
-        if person.email and not (mode == "add" and staged[3]):
+        if person.email:
             staged[3] = person.email
         if person.tags:
             staged[4] = 1
-            if mode != "set" and userid in tags:
+            if union_tags and userid in tags:
                 tags[userid].update(dict.fromkeys(person.tags))
             else:
                 tags[userid] = dict.fromkeys(person.tags)
         if person.openid and person.channel is not None:
-            key = person.channel, userid
-            before = openids.get(key)
-            if mode == "add" and before:
-                if before[3] != person.openid:
-                    double = RowProblem(person.row, userid, "openid_kept", {}, True)
-                    doubles.append(double)
-                continue
-            openids[key] = person.row, userid, person.channel, person.openid
+            openids[person.channel, userid] = (
+                person.row,
+                userid,
+                person.channel,
+                person.openid,
+            )
     _fill(cursor, "upload_people", persons.values())
     _fill(cursor, "upload_openids", openids.values())
     _fill(
@@ -122,7 +111,6 @@ def _stage(
         "upload_tags",
         [(userid, name) for userid, names in tags.items() for name in names],
     )
-    return doubles
 
 
 def _fill(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -190,76 +178,30 @@ def _set_openids(cursor: CursorWrapper, now: Any) -> None:
     )
 
 
-def _replace_tags(cursor: CursorWrapper) -> None:
+def _drop_other_tags(cursor: CursorWrapper) -> None:
     cursor.execute(
         """
         DELETE FROM users_recipienttag WHERE id IN (
             SELECT t.id FROM upload_people s
             JOIN users_recipient r ON r.userid = s.userid
-            JOIN users_recipienttag t ON t.recipient_id = r.id
+            JOIN users_recipienttag t ON t.recipient_id = r.id AND t.bind = 'all'
             WHERE s.tagged = 1 AND NOT EXISTS (
                 SELECT 1 FROM upload_tags n
                 WHERE n.userid = s.userid AND n.name = t.name))
         """
     )
-    _add_tags(cursor)
-
-
-# -- add -------------------------------------------------------------------------------
-
-
-def _add_people(cursor: CursorWrapper, now: Any) -> None:
-    cursor.execute(
-        _INSERT_PEOPLE
-        + """
-            phone = CASE WHEN users_recipient.phone = '' THEN excluded.phone
-                    ELSE users_recipient.phone END,
-            email = CASE WHEN users_recipient.email = '' THEN excluded.email
-                    ELSE users_recipient.email END,
-            updated_at = excluded.updated_at
-        WHERE (users_recipient.phone = '' AND excluded.phone <> '')
-           OR (users_recipient.email = '' AND excluded.email <> '')
-        """,
-        [now, now],
-    )
-
-
-def _add_openids(cursor: CursorWrapper, now: Any) -> None:
-    cursor.execute(_INSERT_OPENIDS + " DO NOTHING", [now])
 
 
 def _add_tags(cursor: CursorWrapper) -> None:
     cursor.execute(
         """
-        INSERT INTO users_recipienttag (recipient_id, name)
-        SELECT r.id, s.name
+        INSERT INTO users_recipienttag (recipient_id, bind, name)
+        SELECT r.id, 'all', s.name
         FROM upload_tags s JOIN users_recipient r ON r.userid = s.userid
         WHERE true ORDER BY r.id, s.name
-        ON CONFLICT (recipient_id, name) DO NOTHING
+        ON CONFLICT (recipient_id, bind, name) DO NOTHING
         """
     )
-
-
-def _kept(cursor: CursorWrapper) -> list[RowProblem]:
-    """Return warnings for values that are there already and differ."""
-    cursor.execute(
-        """
-        SELECT s.row_no, s.userid, 'openid_kept' FROM upload_openids s
-        JOIN users_recipient r ON r.userid = s.userid
-        JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = s.channel_id
-        WHERE o.openid <> s.openid
-        UNION ALL
-        SELECT s.row_no, s.userid, 'phone_kept' FROM upload_people s
-        JOIN users_recipient r ON r.userid = s.userid
-        WHERE r.phone <> '' AND s.phone NOT IN ('', r.phone)
-        UNION ALL
-        SELECT s.row_no, s.userid, 'email_kept' FROM upload_people s
-        JOIN users_recipient r ON r.userid = s.userid
-        WHERE r.email <> '' AND s.email NOT IN ('', r.email)
-        ORDER BY 1
-        """
-    )
-    return _warnings(cursor)
 
 
 def _warnings(cursor: CursorWrapper) -> list[RowProblem]:
@@ -304,7 +246,8 @@ def _delete_values(cursor: CursorWrapper, now: Any) -> None:
         DELETE FROM users_recipienttag WHERE id IN (
             SELECT t.id FROM upload_tags s
             JOIN users_recipient r ON r.userid = s.userid
-            JOIN users_recipienttag t ON t.recipient_id = r.id AND t.name = s.name)
+            JOIN users_recipienttag t
+                ON t.recipient_id = r.id AND t.name = s.name AND t.bind = 'all')
         """
     )
     for column in ("phone", "email"):

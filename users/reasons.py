@@ -56,15 +56,6 @@ ROWS = {
         "Row %(row)s gave this userid another openID of the same channel. This one, "
         "the later, counts."
     ),
-    "openid_kept": _(
-        "This userid has another openID already. Mode “add” keeps what is there."
-    ),
-    "phone_kept": _(
-        "This userid has another phone number already. Mode “add” keeps what is there."
-    ),
-    "email_kept": _(
-        "This userid has another email address already. Mode “add” keeps what is there."
-    ),
     "openid_differs": _("The stored openID is another one. Nothing was deleted."),
     "unknown_userid": _("Nobody has this userid. There was nothing to delete."),
 }

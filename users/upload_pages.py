@@ -49,9 +49,9 @@ class ChoiceForm(forms.Form):
         choices=Upload.Mode.choices,
         initial=Upload.Mode.SET,
         help_text=_(
-            "Set overwrites what a row says; empty cells change nothing. Add brings "
-            "new tags and fills in what is missing. Delete takes away exactly what a "
-            "row says, and whole people when userid is the only column."
+            "Set overwrites what a row says; empty cells change nothing. Add does the "
+            "same, but keeps the tags that are there. Delete takes away exactly what "
+            "a row says, and whole people when userid is the only column."
         ),
         label=_("What to do with the rows"),
     )

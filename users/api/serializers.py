@@ -90,7 +90,7 @@ class RecipientSerializer(serializers.ModelSerializer[Recipient]):
         return {one.channel.code: one.openid for one in recipient.openids.all()}
 
     def get_tags(self, recipient: Recipient) -> list[str]:
-        return sorted(tag.name for tag in recipient.tags.all())
+        return sorted({tag.name for tag in recipient.tags.all()})
 
 
 class RecipientQuery(serializers.Serializer[Any]):

@@ -82,8 +82,9 @@ class UploadList(ListAPIView[Upload]):
         summary="Upload users",
         description="The header is read at once, the rows are imported by a worker. "
         "Modes: `set` overwrites what a row says and leaves empty cells alone; `add` "
-        "does the same, but keeps the tags that are there; `del` takes away exactly what a row "
-        "says, and the whole recipient when there is no column but `userid`.",
+        "does the same, but keeps the tags that are there; `del` takes away exactly "
+        "what a row says, and the whole recipient when there is no column but "
+        "`userid`.",
         request={"multipart/form-data": NewUploadSerializer},
         responses={
             202: UploadSerializer,
