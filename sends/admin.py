@@ -46,6 +46,7 @@ class SendAdmin(ModelAdmin):
             ("<int:pk>/test/", checks.send_test, "test"),
             ("<int:pk>/test/state/", checks.test_state, "test_state"),
             ("<int:pk>/confirm/", steps.confirm, "confirm"),
+            ("<int:pk>/quota/", steps.quota, "quota"),
             ("<int:pk>/delete/", steps.delete, "delete"),
             ("<int:pk>/progress/", results.progress, "progress"),
             ("<int:pk>/deliveries.<kind:kind>", results.export, "export"),

@@ -18,7 +18,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from channels_wechat.models import Channel
+from channels_wechat.wechat.errors import WeChatError
 from sends import audience, control, drafting, preflight, previewing, reading
+from sends.lines import SEND_PATH
 from sends.models import Send
 from templates_mgmt.hints import hint
 from templates_mgmt.models import Template
@@ -43,6 +45,7 @@ from .pages import (
 # How many tags are offered; the rest can be reached with a list.
 TAGS_SHOWN = 200
 COUNTS_KEPT_S = 60
+QUOTA_KEPT_S = 30
 
 
 def next_step(send: Send) -> str:
@@ -228,7 +231,9 @@ def _take_audience(send: Send, answers: dict[str, Any]) -> str:
 
 def _tags() -> list[dict[str, Any]]:
     def count() -> list[dict[str, Any]]:
-        found = RecipientTag.objects.values("name").annotate(people=Count("id"))
+        found = RecipientTag.objects.values("name").annotate(
+            people=Count("recipient", distinct=True)
+        )
         shown = found.order_by("-people", "name")[:TAGS_SHOWN]
         return [dict(tag) for tag in shown]
 
@@ -410,6 +415,24 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
         zone=timezone.get_current_timezone_name(),
         earliest=timezone.localtime().strftime("%Y-%m-%dT%H:%M"),
     )
+
+
+@needs("sends.submit_send")
+def quota(request: HttpRequest, pk: int) -> HttpResponse:
+    """What WeChat still lets this account send today; asked apart from the page, which
+    shall not wait for WeChat."""
+    send = get_send(pk)
+    wanted = _number(request.GET.get("people"))
+    key = f"send-quota:{send.channel_id}"
+    left = cache.get(key)
+    if left is None:
+        try:
+            left = send.channel.client().quota(SEND_PATH)
+        except WeChatError as error:
+            return fragment(request, "sends/_quota.html", "stop", refused=error)
+        cache.set(key, left, QUOTA_KEPT_S)
+    context = {"quota": left, "short": max(0, wanted - left.remain)}
+    return fragment(request, "sends/_quota.html", "stop", **context)
 
 
 def _gate(send: Send) -> HttpResponseRedirect | None:

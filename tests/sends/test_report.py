@@ -466,7 +466,10 @@ def test_a_persons_history_is_everything_newest_first(
     rows += [row["delivery"].pk for row in rest.context["rows"]]
     mine = Delivery.objects.exclude(userid="lisi").order_by("-pk")
     assert rows == [delivery.pk for delivery in mine]
-    assert first["X-Live"] == "stop"
+    part = client.get(address, headers={"X-Requested-With": "live"})
+    assert part["X-Live"] == "stop"
+    assert "<html" not in part.text
+    assert "<html" in first.text
 
 
 def test_nobodys_history_is_empty(client, operator):

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import openpyxl
 import pytest
+import responses
 from django.contrib.auth.models import Permission
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -397,6 +398,34 @@ def test_a_template_removed_meanwhile_stops_the_send(client, operator, draft):
     answer = post(client, draft, "confirm", when="now")
 
     assert answer.url == to(draft, "template")
+
+
+@responses.activate
+def test_the_confirmation_asks_what_wechat_takes_today(client, operator, draft):
+    base = "http://127.0.0.1:9/cgi-bin"
+    responses.post(
+        f"{base}/stable_token", json={"access_token": "T", "expires_in": 7200}
+    )
+    quota = {"daily_limit": 100000, "used": 98800, "remain": 1200}
+    responses.post(
+        f"{base}/openapi/quota/get",
+        json={"errcode": 0, "errmsg": "ok", "quota": quota},
+    )
+
+    enough = client.get(to(draft, "quota"), {"people": 1200})
+    short = client.get(to(draft, "quota"), {"people": 1201})
+
+    assert "WeChat takes 1,200 more messages" in enough.text
+    assert "1,200 of 100,000 messages are left today." in short.text
+    assert enough["X-Live"] == short["X-Live"] == "stop"
+    assert sum("quota" in call.request.url for call in responses.calls) == 1
+
+
+def test_a_wechat_that_does_not_answer_is_no_obstacle(client, operator, draft):
+    answer = client.get(to(draft, "quota"), {"people": 7})
+
+    assert answer.status_code == 200
+    assert "WeChat did not tell" in answer.text
 
 
 # -- around it -------------------------------------------------------------------------
