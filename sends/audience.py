@@ -10,10 +10,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from channels_wechat.protection import today
 from channels_wechat.wechat.messages import placeholders
 
 from .models import AudienceRow, Send
-from .querysets import is_postgresql
+from .querysets import CANCELED, SKIPPED, is_postgresql, stamp
 from .staging import ROWS_A_BLOCK, Line, insert
 
 # Names a text may use besides the columns of an uploaded file.
@@ -115,7 +116,7 @@ def source(send: Send) -> Source:
         Send.Audience.TAGS: _tagged,
         Send.Audience.ROWS: _listed,
     }
-    return builders[Send.Audience(send.audience)](send)
+    return _protected(send, builders[Send.Audience(send.audience)](send))
 
 
 def counts(send: Send) -> AudienceCounts:
@@ -164,6 +165,51 @@ def people(send: Send, after: int = 0, limit: int | None = None) -> Iterator[Per
             return
         after = found[-1][0]
         left = None if left is None else left - size
+
+
+def _protected(send: Send, lines: Source) -> Source:
+    """Add what a business system's own lists and its cap leave out."""
+    reasons: list[str] = []
+    parameters: list[Any] = []
+    if send.blacklist_id:
+        reasons.append(
+            "WHEN EXISTS (SELECT 1 FROM users_userlistentry e WHERE e.list_id = %s"
+            " AND e.userid IN (line.userid, line.openid)) THEN 'blacklisted'"
+        )
+        parameters.append(send.blacklist_id)
+    if send.whitelist_id:
+        reasons.append(
+            "WHEN NOT EXISTS (SELECT 1 FROM users_userlistentry e WHERE e.list_id = %s"
+            " AND e.userid IN (line.userid, line.openid)) THEN 'not_listed'"
+        )
+        parameters.append(send.whitelist_id)
+    cap = send.business_channel and send.business_channel.per_person_per_day
+    if cap:
+        reasons.append(
+            "WHEN (SELECT count(*) FROM sends_delivery d"
+            " JOIN sends_send s ON s.id = d.send_id"
+            " WHERE d.openid = line.openid AND NOT (d.openid = '')"
+            " AND d.channel_id = %s AND s.business_channel_id = %s"
+            f" AND d.status <> {SKIPPED} AND d.status <> {CANCELED}"
+            " AND s.id <> %s AND s.created_at >= %s) >= %s THEN 'capped'"
+        )
+        parameters += [
+            send.channel_id,
+            send.business_channel_id,
+            send.pk,
+            stamp(today()),
+            cap,
+        ]
+    if not reasons:
+        return lines
+    select = f"""
+        SELECT line.id, line.row, line.userid, line.openid, line.variables,
+            CASE WHEN line.reason <> '' THEN line.reason {" ".join(reasons)}
+                ELSE '' END AS reason,
+            line.unfollowed
+        FROM ({lines.select}) AS line
+    """
+    return Source(select, [*parameters, *lines.parameters])
 
 
 def _variables(send: Send, stored: str = "") -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -81,8 +81,10 @@ def new_test(draft: Send, person: audience.Person, user: User | None) -> Send:
     return test
 
 
-def submit(send: Send, at: datetime | None = None) -> None:
-    """Send it now, or at `at` (aware). Raises ValidationError, WrongState.
+def submit(send: Send, at: datetime | None = None, *, review: bool = False) -> None:
+    """Send it now, at `at` (aware), or after `review` by somebody else.
+
+    Raises ValidationError, WrongState.
 
     Returns once everything that is needed is in the database.
     """
@@ -92,6 +94,8 @@ def submit(send: Send, at: datetime | None = None) -> None:
     now = timezone.now()
     later = at is not None and at > now
     status = Status.SCHEDULED if later else Status.PREPARING
+    if review:
+        status = Status.IN_REVIEW
     with transaction.atomic():
         _change(
             send,
@@ -100,7 +104,7 @@ def submit(send: Send, at: datetime | None = None) -> None:
             scheduled_for=at if later else None,
             submitted_at=now,
         )
-        if not later:
+        if status == Status.PREPARING:
             wake_on_commit("prepare", send.pk)
     log.info("submitted send=%s status=%s", send.msgid, status)
 
@@ -208,13 +212,49 @@ def cancel(send: Send, by: str) -> None:
     with transaction.atomic():
         _change(
             send,
-            {Status.SCHEDULED, Status.PREPARING, Status.RUNNING, Status.PAUSED},
+            {
+                Status.IN_REVIEW,
+                Status.SCHEDULED,
+                Status.PREPARING,
+                Status.RUNNING,
+                Status.PAUSED,
+            },
             status=Status.CANCELED,
             finished_at=timezone.now(),
             resume_at=None,
         )
         wake_on_commit("drain", send.channel_id)
     log.info("canceled send=%s by=%s", send.msgid, by)
+
+
+def approve(send: Send, by: User) -> None:
+    """Let a send in review go. Raises WrongState, PermissionDenied for its owner."""
+    _review(send, by, status=Status.PREPARING)
+    wake_on_commit("prepare", send.pk)
+
+
+def reject(send: Send, by: User, note: str) -> None:
+    """Refuse a send in review; nothing of it is sent. Raises as `approve` does."""
+    _review(
+        send,
+        by,
+        status=Status.REJECTED,
+        review_note=note[:300],
+        finished_at=timezone.now(),
+    )
+
+
+def _review(send: Send, by: User, **fields: object) -> None:
+    if by.get_username() == send.owner or by.pk == send.created_by_id:
+        raise PermissionDenied(_("Nobody reviews their own sends."))
+    _change(
+        send,
+        {Status.IN_REVIEW},
+        reviewed_by=by.get_username(),
+        reviewed_at=timezone.now(),
+        **fields,
+    )
+    log.info("reviewed send=%s by=%s", send.msgid, by.get_username())
 
 
 def pause_for(

@@ -135,6 +135,7 @@ class Send(models.Model):
     reviewed_by = models.CharField(max_length=150, blank=True)
     reviewed_at = models.DateTimeField(null=True)
     review_note = models.CharField(max_length=300, blank=True)
+    retracted_at = models.DateTimeField(null=True, editable=False)
 
     # Preparing walks the audience in ranges: how far it came, and whose turn it is.
     prepare_cursor = models.BigIntegerField(default=0)

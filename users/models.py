@@ -39,7 +39,7 @@ class Recipient(models.Model):
 
 
 class RecipientTag(models.Model):
-    """One tag of one recipient, for all or for one business channel (its ChannelKey)."""
+    """One tag of one recipient; `bind` is "all" or a business channel's ChannelKey."""
 
     recipient = models.ForeignKey(Recipient, models.CASCADE, related_name="tags")
     bind = models.CharField(max_length=32, default="all", db_default="all")

@@ -1,8 +1,8 @@
 """What all calls of the JUMS-compatible API share: keys, envelope, codes, limits.
 
 The envelope is flat: `{"code": 0, "message": "success", …}`; a failure has another
-code, a sentence in `message`, and never the HTTP status 200. Any content type is read as
-JSON.
+code, a sentence in `message`, and never the HTTP status 200. Any content type is read
+as JSON.
 """
 
 import base64

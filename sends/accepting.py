@@ -1,0 +1,289 @@
+"""Taking in a request of a business system: checked whole, stored whole, answered with
+a msgid. A request for several channels or messages becomes several sends; the first has
+the msgid, the others are its parts."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from channels_wechat import protection
+from channels_wechat.api.v1 import (
+    CHANNEL_UNUSABLE,
+    ILLEGAL,
+    Refused,
+    usable_channels,
+)
+from channels_wechat.models import BusinessChannel, Channel
+from channels_wechat.wechat.errors import WeChatError
+from templates_mgmt import refreshing
+from templates_mgmt.models import GeneralTemplate, Template
+from users.models import Segment, UserList
+
+from . import control, targets
+from .api.v1_parsing import Message, Options, Targets, every_text, filled, illegal
+from .models import Send, Strategy
+
+log = logging.getLogger(__name__)
+
+OWNER_NEEDED: Final = 1015023
+STRATEGY_INVALID: Final = 1015026
+BROADCASTS_USED_UP: Final = 1015029
+NO_SUCH_TEMPLATE: Final = 1015031
+NOT_GENERAL: Final = 1015032
+SENSITIVE_WORD: Final = 1015034
+QUIET_HOURS: Final = 1015038
+NO_SUCH_BLACKLIST: Final = 1015046
+ALREADY_RETRACTED: Final = 1015055
+RETRACT_WITHIN: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What the options of a request name, found."""
+
+    owner: User | None
+    blacklist: UserList | None
+    whitelist: UserList | None
+    strategy: Strategy | None
+    segment: Segment | None
+
+
+def accept(
+    sender: BusinessChannel,
+    messages: Sequence[Message],
+    audience: Targets | None,
+    options: Options,
+) -> Send:
+    """Store a request and start it; return the send that has its msgid.
+
+    `audience` None is a broadcast. Raises channels_wechat.api.v1.Refused; then nothing
+    is stored.
+    """
+    channels = usable_channels(sender)
+    parts = [
+        (message, template)
+        for message in messages
+        for template in _templates(channels, message)
+    ]
+    if protection.is_quiet(sender):
+        raise Refused(QUIET_HOURS, _("It is within the quiet hours."))
+    if word := protection.sensitive_word(sender, every_text(messages)):
+        raise Refused(
+            SENSITIVE_WORD, _("The text has the word “%(word)s”.") % {"word": word}
+        )
+    context = _context(sender, audience, options)
+    with transaction.atomic():
+        if audience is None and not protection.count_broadcast(sender):
+            raise Refused(BROADCASTS_USED_UP, _("Today's broadcasts are used up."))
+        sends: list[Send] = []
+        for message, template in parts:
+            openids = _openids(audience, template, channels)
+            if openids == []:
+                continue  # its openids were given for another channel
+            send = _draft(sender, message, template, options, context, sends)
+            if openids is not None:
+                targets.stage_openids(send, openids)
+            elif audience is not None:
+                targets.stage_users(
+                    send, audience.userids, audience.tags, sender.key, context.segment
+                )
+            sends.append(send)
+            _submit(send, message.name, review=sender.review)
+        if not sends:
+            raise illegal(
+                "aud_wechatoa", _("no message is for these openIDs' channel.")
+            )
+    return sends[0]
+
+
+def general_message(
+    sender: BusinessChannel, template_id: int, values: dict[str, str]
+) -> Message:
+    """Return a general template's message, filled. Raises Refused."""
+    general = (
+        GeneralTemplate.objects.select_related("template__channel")
+        .filter(pk=template_id)
+        .first()
+    )
+    if general is None:
+        raise Refused(NO_SUCH_TEMPLATE, _("There is no such template."))
+    if not general.general:
+        raise Refused(NOT_GENERAL, _("This template is for the console only."))
+    if not sender.channels.filter(
+        pk=general.template.channel_id, enabled=True
+    ).exists():
+        raise Refused(
+            CHANNEL_UNUSABLE,
+            _("The template's channel is not authorised for this business channel."),
+        )
+    return Message(
+        "template_id",
+        general.template.template_id,
+        {key: filled(text, values) for key, text in general.data.items()},
+        filled(general.url, values),
+        general.miniprogram_appid,
+        filled(general.miniprogram_path, values),
+    )
+
+
+def retract(sender: BusinessChannel, msgid: str) -> None:
+    """Stop what has not left. Raises Refused (4004, 1015055)."""
+    since = timezone.now() - RETRACT_WITHIN
+    with transaction.atomic():
+        first = (
+            Send.objects.select_for_update()
+            .filter(
+                msgid=msgid,
+                business_channel=sender,
+                part_of=None,
+                created_at__gte=since,
+            )
+            .first()
+        )
+        if first is None:
+            raise Refused(ILLEGAL, _("No such message within the last 24 hours."))
+        if first.retracted_at is not None:
+            raise Refused(ALREADY_RETRACTED, _("The message was already retracted."))
+        now = timezone.now()
+        for send in [first, *first.parts.all()]:
+            # Finished or canceled ones: what has left cannot be called back.
+            with contextlib.suppress(control.WrongState):
+                control.cancel(send, by=sender.name)
+            Send.objects.filter(pk=send.pk).update(retracted_at=now)
+
+
+def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
+    """Return the message's template on each channel that has it. Raises Refused."""
+    for channel in channels:
+        if channel.templates_refreshed_at is None:
+            try:
+                refreshing.refresh(channel)
+            except WeChatError as error:
+                log.warning("not refreshed channel=%s error=%s", channel.code, error)
+    found = list(
+        Template.objects.filter(
+            channel__in=channels,
+            template_id=message.template_id,
+            kind=Template.Kind.TEMPLATE,
+            removed_at=None,
+        )
+        .select_related("channel")
+        .order_by("channel_id")
+    )
+    if not found:
+        raise illegal(
+            f"{message.name}.template_id",
+            _("no channel of this business channel has such a template."),
+        )
+    return found
+
+
+def _context(
+    sender: BusinessChannel, audience: Targets | None, options: Options
+) -> _Context:
+    owner = None
+    if options.owner or sender.review:
+        owner = User.objects.filter(
+            username=options.owner, is_active=True, is_staff=True
+        ).first()
+        if owner is None and sender.review:
+            raise Refused(
+                OWNER_NEEDED, _("option.owner: must be a user name of the console.")
+            )
+    blacklist = _list(options.black_id, UserList.Kind.BLACK)
+    if options.black_id is not None and blacklist is None:
+        raise Refused(NO_SUCH_BLACKLIST, _("option.black_id: no such list."))
+    whitelist = _list(options.white_id, UserList.Kind.WHITE)
+    if options.white_id is not None and whitelist is None:
+        raise illegal("option.white_id", _("no such list."))
+    segment = None
+    if audience is not None and audience.segment is not None:
+        segment = Segment.objects.filter(pk=audience.segment).first()
+        if segment is None:
+            raise illegal("aud_segment[0]", _("no such segment."))
+    if (
+        options.callback_url
+        and not sender.callback_urls.filter(
+            url=options.callback_url, verified_at__isnull=False
+        ).exists()
+    ):
+        raise illegal("callback.url", _("was not verified in the console."))
+    strategy = None
+    # With openIDs a strategy has no effect: they belong to one channel.
+    if options.rule_id and not (audience is not None and audience.openids):
+        strategy = Strategy.objects.filter(
+            pk=options.rule_id, business_channel=sender, enabled=True
+        ).first()
+        if strategy is None:
+            raise Refused(STRATEGY_INVALID, _("rule_id: no such valid strategy."))
+    return _Context(owner, blacklist, whitelist, strategy, segment)
+
+
+def _list(pk: int | None, kind: str) -> UserList | None:
+    return UserList.objects.filter(pk=pk, kind=kind).first() if pk is not None else None
+
+
+def _openids(
+    audience: Targets | None, template: Template, channels: Sequence[Channel]
+) -> list[str] | None:
+    """Return the openids meant for the template's channel; None if none were given.
+
+    `instance` names a channel by its code; any other label means the one that owns the
+    template.
+    """
+    if audience is None or not audience.openids:
+        return None
+    codes = {channel.code for channel in channels}
+    found: list[str] = []
+    for instance, openids in audience.openids:
+        if instance not in codes or instance == template.channel.code:
+            found += openids
+    return found
+
+
+def _draft(
+    sender: BusinessChannel,
+    message: Message,
+    template: Template,
+    options: Options,
+    context: _Context,
+    before: Sequence[Send],
+) -> Send:
+    return control.new_draft(
+        context.owner,
+        title=template.title[:80],
+        channel=template.channel,
+        template=template,
+        source=Send.Source.API,
+        priority=options.priority,
+        data=message.data,
+        url=message.url,
+        miniprogram_appid=message.miniprogram_appid,
+        miniprogram_path=message.miniprogram_path,
+        business_channel=sender,
+        part_of=before[0] if before else None,
+        sendno=options.sendno,
+        owner=options.owner,
+        callback_url=options.callback_url,
+        callback_params=options.callback_params,
+        blacklist=context.blacklist,
+        whitelist=context.whitelist,
+        strategy=context.strategy,
+    )
+
+
+def _submit(send: Send, name: str, *, review: bool) -> None:
+    try:
+        control.submit(send, review=review)
+    except ValidationError as problem:
+        field, sentences = next(iter(problem.message_dict.items()))
+        raise illegal(f"{name}.{field}", sentences[0]) from None

@@ -1,0 +1,95 @@
+"""From the targets of a request to the lines of an audience, set-wise."""
+
+from collections.abc import Sequence
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from users.models import Recipient, Segment, SegmentUser
+
+from .models import AudienceRow, Send
+
+
+def stage_users(
+    send: Send,
+    userids: Sequence[str],
+    tags: Sequence[str],
+    bind: str,
+    segment: Segment | None,
+) -> None:
+    """Make the send's audience the union of userids, tags and segment, each person
+    once. Unknown userids stay: they become skipped deliveries with that reason."""
+    AudienceRow.objects.bulk_create(
+        (
+            AudienceRow(send=send, row=number, userid=userid)
+            for number, userid in enumerate(userids, start=1)
+        ),
+        batch_size=1000,
+    )
+    if tags:
+        _add(send, tagged(tags, bind))
+    if segment is not None:
+        _add(send, members(segment))
+    send.audience = Send.Audience.ROWS
+    send.save(update_fields=["audience"])
+
+
+def stage_openids(send: Send, openids: Sequence[str]) -> None:
+    """Make the send's audience these openids."""
+    AudienceRow.objects.bulk_create(
+        (
+            AudienceRow(send=send, row=number, openid=openid)
+            for number, openid in enumerate(openids, start=1)
+        ),
+        batch_size=1000,
+    )
+    send.audience = Send.Audience.ROWS
+    send.save(update_fields=["audience"])
+
+
+def tagged(tags: Sequence[str], bind: str) -> QuerySet[Recipient]:
+    """Return people with one of the tags under `bind` (a ChannelKey).
+
+    Of a tag that this business channel does not have at all, those under "all" count.
+    """
+    own = set(
+        Recipient.objects.filter(tags__name__in=tags, tags__bind=bind)
+        .values_list("tags__name", flat=True)
+        .distinct()
+    ) & set(tags)
+    people = Recipient.objects.filter(tags__name__in=own, tags__bind=bind)
+    if others := set(tags) - own:
+        people |= Recipient.objects.filter(tags__name__in=others, tags__bind="all")
+    return people
+
+
+def members(segment: Segment) -> QuerySet[Recipient]:
+    """Return the people of a segment: its fixed list, or those its tags choose."""
+    fixed = SegmentUser.objects.filter(segment=segment)
+    if fixed.exists():
+        return Recipient.objects.filter(userid__in=fixed.values("userid"))
+    people = Recipient.objects.all()
+    if segment.any_tags:
+        people = people.filter(pk__in=_with(segment.any_tags))
+    for tag in segment.all_tags:
+        people = people.filter(pk__in=_with([tag]))
+    if segment.none_tags:
+        people = people.exclude(pk__in=_with(segment.none_tags))
+    return people
+
+
+def _with(tags: Sequence[str]) -> QuerySet[Recipient, int]:
+    return Recipient.objects.filter(tags__name__in=tags).values_list("pk", flat=True)
+
+
+def _add(send: Send, people: QuerySet[Recipient]) -> None:
+    """Add people who are not among the send's lines yet, in one statement."""
+    staged = AudienceRow.objects.filter(send=send).values("userid")
+    chosen = people.exclude(userid__in=staged).order_by().values("userid").distinct()
+    select, parameters = chosen.query.sql_with_params()
+    sql = f"""
+        INSERT INTO sends_audiencerow (send_id, "row", userid, openid)
+        SELECT %s, 0, chosen.userid, '' FROM ({select}) AS chosen ORDER BY chosen.userid
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [send.pk, *parameters])
