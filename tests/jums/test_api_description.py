@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -29,9 +30,14 @@ def test_it_is_json_unless_yaml_is_asked_for(client):
     )
 
 
+def resources():
+    """Path -> calls of the resource API; the JUMS API has a shape of its own."""
+    paths = Client().get("/api/schema/").json()["paths"]
+    return {path: paths[path] for path in paths if path.startswith("/api/")}
+
+
 def test_every_call_shows_its_errors_in_the_one_shape():
-    described = Client().get("/api/schema/").json()
-    for path, calls in described["paths"].items():
+    for path, calls in resources().items():
         for verb, call in calls.items():
             assert {"401", "403"} <= set(call["responses"]), (verb, path)
             for status, answer in call["responses"].items():
@@ -54,3 +60,18 @@ def test_the_page_has_no_script_of_its_own_and_loads_nothing_from_elsewhere(clie
     assert all('src="/' in attributes and not body for attributes, body in scripts)
     assert "//" not in "".join(re.findall(r'(?:src|href)="([^"]*)"', page))
     assert '"validatorUrl": null' in client.get("/api/docs/?script").content.decode()
+
+
+@pytest.mark.parametrize("guide", ["api.md", "api.zh-CN.md"])
+def test_the_guide_names_every_call_and_every_word(guide):
+    text = (Path(__file__).parents[2] / "docs" / guide).read_text()
+    described = Client().get("/api/schema/").json()
+
+    for path in resources():
+        # A row may name two calls: `…/errors.xlsx`, `/resume/`.
+        shown = path in text or f"…/{path.rsplit('/', 1)[-1]}" in text
+        assert shown or f"`/{path.split('/')[-2]}/`" in text, path
+    for name, schema in described["components"]["schemas"].items():
+        if name.endswith("Status"):
+            for word in schema["enum"]:
+                assert f"`{word}`" in text, (name, word)

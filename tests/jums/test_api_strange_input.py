@@ -71,6 +71,7 @@ def calls(api):
     return [
         (method.upper(), path, call.get("parameters", []), body_of(call))
         for path, methods in described["paths"].items()
+        if path.startswith("/api/")
         for method, call in methods.items()
     ]
 
