@@ -71,12 +71,13 @@ class Template:
         """Whether this is a category template, whose values are checked."""
         return bool(self.fields) and all(kind for _key, kind, _listed in self.fields)
 
-    def rows(self, data: dict[str, Any]) -> list[tuple[str, str]]:
+    def rows(self, data: dict[str, Any], kind: str) -> list[tuple[str, str]]:
         """(label, text) of each line as a phone shows it.
 
         Since May 2023 `first` and `remark` are dropped, and long values of
-        historical templates are cut.
+        historical templates and of test accounts (`kind`) are cut.
         """
+        whole = self.is_typed and kind != "test"
         shown = []
         for line in self.content.split("\n"):
             match = _PLACEHOLDER.search(line)
@@ -84,7 +85,7 @@ class Template:
                 continue
             label = line[: match.start()].strip().rstrip(":：").strip()
             value = value_text(data.get(match[1]))
-            text = value if self.is_typed else values.cut(value)
+            text = value if whole else values.cut(value)
             # A line without text before its field is hidden.
             if label:
                 shown.append((label, text))

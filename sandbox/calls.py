@@ -89,6 +89,17 @@ def stable_token(world: World, request: Request, ip: str) -> tuple[str, dict[str
     return account.appid, _token_answer(issued.value, issued.ends_at - now)
 
 
+def clear_quota_v2(
+    world: World, request: Request, ip: str
+) -> tuple[str, dict[str, Any]]:
+    """POST /cgi-bin/clear_quota/v2: the same as clear_quota, by AppSecret."""
+    body = body_of(request)
+    appid, secret = str(body.get("appid") or ""), str(body.get("appsecret") or "")
+    account = _credentials(world, appid, secret, "client_credential", ip)
+    _clear(account)
+    return account.appid, OK
+
+
 def _token_answer(value: str, left_s: float) -> dict[str, Any]:
     return {"access_token": value, "expires_in": max(1, round(left_s))}
 
@@ -96,6 +107,7 @@ def _token_answer(value: str, left_s: float) -> dict[str, Any]:
 TOKEN_CALLS = {
     ("GET", "/cgi-bin/token"): token,
     ("POST", "/cgi-bin/stable_token"): stable_token,
+    ("POST", "/cgi-bin/clear_quota/v2"): clear_quota_v2,
 }
 
 
@@ -268,11 +280,15 @@ def quota(world: World, account: Account, request: Request) -> dict[str, Any]:
 def clear_quota(world: World, account: Account, request: Request) -> dict[str, Any]:
     if body_of(request).get("appid") != account.appid:
         raise Refusal(40013)
+    _clear(account)
+    return OK
+
+
+def _clear(account: Account) -> None:
     if account.clears_left <= 0:
         raise Refusal(48006)
     account.clears_left -= 1
     account.used.clear()
-    return OK
 
 
 def clear_one_quota(world: World, account: Account, request: Request) -> dict[str, Any]:

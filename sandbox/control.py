@@ -222,7 +222,7 @@ class Control:
             "template_id": shown.template_id,
             "client_msg_id": shown.client_msg_id,
             "title": template.title if template else "",
-            "rows": template.rows(call["data"]) if template else [],
+            "rows": template.rows(call["data"], account.kind) if template else [],
             "data": call["data"],
             "url": call.get("url") or "",
             "miniprogram": miniprogram.get("appid") or "",

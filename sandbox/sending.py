@@ -74,7 +74,7 @@ def accept(world: "World", account: Account, body: bytes) -> Accepted:
         raise Refusal(43004)
     if state & BLACKLISTED:
         raise Refusal(43019)
-    _check_data(template, call.get("data"))
+    _check_data(template, call.get("data"), typed=account.kind != "test")
     msgid = world.next_msgid()
     if client_msg_id:
         inbox.remember(key, msgid, now)
@@ -111,10 +111,11 @@ def _check_links(account: Account, call: dict[str, Any]) -> None:
             raise Refusal(40165)
 
 
-def _check_data(template: Template, data: object) -> None:
+def _check_data(template: Template, data: object, typed: bool) -> None:
+    """A test account's keys are free names: no value of theirs is checked."""
     if not isinstance(data, dict):
         raise Refusal(47001)
-    if not template.is_typed:
+    if not typed or not template.is_typed:
         return
     for key, check, listed in template.checks:
         part = data.get(key)

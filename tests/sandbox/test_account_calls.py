@@ -150,6 +150,14 @@ def test_quotas_are_counted_shown_and_cleared(sandbox, send):
     assert quota(SEND)["quota"]["used"] == 0
 
 
+def test_the_same_by_appsecret_when_the_token_quota_itself_is_used_up(sandbox):
+    sandbox.change_account(limits={"/cgi-bin/stable_token": 0})
+    body = {"appid": sandbox.appid, "appsecret": sandbox.secret}
+
+    assert sandbox.post("/cgi-bin/clear_quota/v2", body)["errcode"] == 0
+    assert sandbox.post("/cgi-bin/clear_quota/v2", {})["errcode"] == 41002
+
+
 def test_callback_addresses(sandbox, token):
     answer = sandbox.get("/cgi-bin/getcallbackip", access_token=token)
     assert "127.0.0.1" in answer["ip_list"]

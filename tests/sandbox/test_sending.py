@@ -117,6 +117,24 @@ def test_a_historical_template_is_cut_and_its_first_and_remark_dropped(sandbox, 
     assert message["rows"] == [["订单编号", "长" * 20 + "…"], ["订单状态", "配送中"]]
 
 
+def test_a_test_account_checks_no_types_and_cuts_everything(sandbox):
+    account = sandbox.add_account(kind="test")
+    appid = account["appid"]
+    token = sandbox.token(appid, account["secret"])
+    body = {
+        "touser": sandbox.openid(1, appid),
+        "template_id": sandbox.templates(appid)["会议预约提醒"]["template_id"],
+        "data": {"thing1": {"value": "长" * 25}, "time2": {"value": "tomorrow"}},
+    }
+
+    assert sandbox.post(SEND, body, access_token=token)["errcode"] == 0
+    [message] = sandbox.messages(sandbox.openid(1, appid), appid=appid)
+    assert message["rows"][:2] == [
+        ["会议主题", "长" * 20 + "…"],
+        ["会议时间", "tomorrow"],
+    ]
+
+
 def test_the_daily_limit(sandbox, send):
     sandbox.change_account(limits={SEND: 2})
 
