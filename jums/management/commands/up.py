@@ -12,8 +12,9 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from channels_wechat.models import AccessToken
+from channels_wechat.models import AccessToken, Channel
 from jums.supervising import Child, Supervisor
+from sandbox.accounts import DEMO_APPID
 
 COLOURS = {"web": 36, "worker": 32, "beat": 33, "sandbox": 35}
 
@@ -42,6 +43,11 @@ class Command(BaseCommand):
             self.stdout.write(f"JUMS: {settings.PUBLIC_URL}/console/  (Ctrl-C stops)")
             if sandbox:
                 self.stdout.write(f"Sandbox: {sandbox_url()}/sandbox/")
+            elif Channel.objects.filter(appid=DEMO_APPID).exists():
+                self.stdout.write(
+                    "The demo's channel is in this database, and the real WeChat does "
+                    "not know it. Begin real work with an empty DATA_DIR."
+                )
             if login:
                 self.stdout.write(
                     f"First login: {login[0]}  {login[1]}\n"
