@@ -44,13 +44,13 @@ class Finding(NamedTuple):
 
 @dataclass
 class Group:
-    """How many people one kind of problem of one field concerns."""
+    """How many lines one kind of problem of one field concerns."""
 
     key: str
     code: str
     limit: int
     blocks: bool
-    people: int
+    lines: int
 
 
 @dataclass
@@ -60,10 +60,11 @@ class Report:
     id: str
     of: str  # drafting.fingerprint of what was checked
     state: Literal["waiting", "checking", "done"]
-    checked: int = 0
+    checked: int = 0  # lines of the audience, doubles among them
     total: int = 0
-    bad: int = 0  # people who will be skipped
-    warned: int = 0
+    people: int = 0
+    bad: int = 0  # people with no line that fits: they get nothing
+    warned: int = 0  # lines that WeChat shortens
     groups: list[Group] = field(default_factory=list)
     # person id, userid, openid, key, code, limit, length, value
     examples: list[list[Any]] = field(default_factory=list)
@@ -77,7 +78,7 @@ class Report:
     @property
     def blocks(self) -> bool:
         """Whether nobody could be sent to: to be mended first."""
-        everyone = self.state == "done" and self.bad and self.bad >= self.total
+        everyone = self.state == "done" and self.bad and self.bad >= self.people
         return bool(
             self.unknown_names
             or everyone
@@ -219,7 +220,9 @@ def start(send: Send) -> Report:
         report.state = "done"
         drafting.change(send, preflight=asdict(report))
         return report
-    report.total = audience.counts(send).to_send
+    counts = audience.counts(send)
+    report.people = counts.to_send
+    report.total = counts.to_send + counts.duplicate
     drafting.change(send, preflight=asdict(report))
     if report.total <= SMALL:
         check(send.pk)
@@ -292,13 +295,20 @@ def _write_if_mine(send_pk: int, report: Report) -> None:
 def _check(send: Send, report: Report) -> None:
     checker = Checker(send)
     groups: Counter[tuple[str, str, int]] = Counter()
+    # A person on several lines gets the first one that fits. Remembered as hashes, and
+    # only where there are doubles at all: a million openIDs are much to keep.
+    doubles = report.total > report.people
+    good: set[int] = set()
+    bad: set[int] = set()
     for person in audience.people(send):
         if person.reason:
             continue
         report.checked += 1
         found = list(checker.findings(person))
+        blocking = any(finding.problem.blocks for finding in found)
+        if doubles:
+            (bad if blocking else good).add(hash(person.openid))
         if found:
-            blocking = any(finding.problem.blocks for finding in found)
             report.bad += blocking
             report.warned += not blocking
             for finding in found:
@@ -308,10 +318,12 @@ def _check(send: Send, report: Report) -> None:
         if report.checked % PEOPLE_A_BEAT == 0:
             _write_if_mine(send.pk, report)
     report.state = "done"
-    report.total = report.checked
+    report.total = report.people = report.checked
+    if doubles:
+        report.people, report.bad = len(good | bad), len(bad - good)
     report.groups = [
-        Group(key, code, limit, limits.Problem(code, key).blocks, people)
-        for (code, key, limit), people in groups.most_common()
+        Group(key, code, limit, limits.Problem(code, key).blocks, lines)
+        for (code, key, limit), lines in groups.most_common()
     ]
     _write_if_mine(send.pk, report)
 

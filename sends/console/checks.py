@@ -75,7 +75,7 @@ def _told(send: Send, report: preflight.Report) -> dict[str, Any]:
                 "text": reporting.short(
                     Problem(group.code, group.key, group.limit), labels
                 ),
-                "people": group.people,
+                "lines": group.lines,
                 "blocks": group.blocks,
             }
             for group in report.groups

@@ -23,7 +23,7 @@ def bind(draft, **topics: str) -> None:
 
 
 def told(report) -> list[tuple]:
-    return [(g.key, g.code, g.limit, g.people, g.blocks) for g in report.groups]
+    return [(g.key, g.code, g.limit, g.lines, g.blocks) for g in report.groups]
 
 
 def test_problems_are_counted_by_field_and_kind(draft):
@@ -47,6 +47,24 @@ def test_people_who_are_skipped_anyway_are_not_checked(draft):
     report = preflight.start(draft)
 
     assert (report.checked, report.bad) == (1, 0)
+
+
+def test_a_person_on_several_lines_gets_the_first_that_fits(draft):
+    bind(draft, zhang="Weekly", li="x" * 21)
+    audience.stage(
+        draft,
+        ["topic"],
+        [
+            ("zhang", "", "x" * 21),
+            ("zhang", "", "Weekly"),
+            ("li", "", "x" * 21),
+            ("li", "", "y" * 21),
+        ],
+    )
+
+    report = preflight.start(draft)
+
+    assert (report.checked, report.people, report.bad) == (4, 2, 1)
 
 
 def test_a_constant_that_nobody_would_get_blocks(draft):
