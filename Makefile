@@ -88,6 +88,10 @@ fmt: $(DEV) ## Format and mend what ruff can mend
 	@$(BIN)/ruff check --quiet --fix $(SOURCES) || true
 	@$(BIN)/ruff format --quiet $(SOURCES)
 
+.PHONY: messages
+messages: $(DEV) ## Collect the texts to translate into locale/ and compile them
+	@$(BIN)/python manage.py messages
+
 .PHONY: lock
 lock: $(RUNTIME) ## Write requirements*.txt from requirements*.in (upgrades with ARGS=--upgrade)
 	@[ -x $(BIN)/uv ] || [ -n "$(UV)" ] || $(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

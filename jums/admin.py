@@ -19,6 +19,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -113,7 +115,8 @@ class ReadOnly(ModelAdmin):
 @admin.register(LogEntry)
 class LogEntryAdmin(ReadOnly):
     list_display = ["timestamp", "who", "action", "kind", "object_repr", "what"]
-    list_display_links = None
+    fields = ["timestamp", "who", "remote_addr", "action", "object_repr", "changed"]
+    readonly_fields = ["who", "changed"]
     list_filter = ["action"]
     list_filter_submit = False
     list_select_related = ["content_type", "actor"]
@@ -134,6 +137,22 @@ class LogEntryAdmin(ReadOnly):
         if entry.action != LogEntry.Action.UPDATE:
             return ""
         return " · ".join(named(entry, name) for name in entry.changes_dict)
+
+    @admin.display(description=_("changed fields"))
+    def changed(self, entry: LogEntry) -> SafeString:
+        lines = []
+        for name, change in entry.changes_dict.items():
+            if isinstance(change, dict):  # of a relation to many
+                sign = "+" if change.get("operation") == "add" else "−"
+                before, after = "", f"{sign} {', '.join(change.get('objects', []))}"
+            else:
+                before, after = change
+            lines.append((named(entry, name), _shown(before), _shown(after)))
+        return format_html_join(mark_safe("<br>"), "{}: {} → {}", lines)
+
+
+def _shown(value: Any) -> str:
+    return "–" if value in {None, "", "None"} else str(value)
 
 
 def model_of(entry: LogEntry) -> type[Model]:

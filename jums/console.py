@@ -50,7 +50,7 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
         ],
     ),
     (
-        _("Users"),
+        _("People"),
         [
             Item(
                 _("Recipients"),

@@ -1,6 +1,7 @@
 import pytest
 from auditlog.models import LogEntry
 from axes.models import AccessAttempt
+from django.contrib.auth.models import Permission
 
 from tests.factories import ChannelFactory, UserFactory
 
@@ -101,3 +102,28 @@ def test_a_role_offers_what_the_console_shows(admin_client):
     assert "Sends · view" in page
     assert "Sends · Can submit a send" in page
     assert "chunk" not in page.lower()
+
+
+def test_an_entry_shows_before_and_after_without_markup_of_theirs(admin_client):
+    channel = ChannelFactory(name="<b>Before</b>")
+    channel.name = "After"
+    channel.save()
+    entry = LogEntry.objects.get_for_object(channel).first()
+
+    page = admin_client.get(f"/console/auditlog/logentry/{entry.pk}/change/")
+
+    assert "name: &lt;b&gt;Before&lt;/b&gt; → After" in page.content.decode()
+
+
+def test_an_entry_shows_what_a_role_may_do_now(admin_client):
+    may = Permission.objects.get(codename="submit_send")
+    admin_client.post(
+        "/console/auth/group/add/", {"name": "Senders", "permissions": [may.pk]}
+    )
+    entry = LogEntry.objects.filter(
+        object_repr="Senders", action=LogEntry.Action.UPDATE
+    ).get()
+
+    page = admin_client.get(f"/console/auditlog/logentry/{entry.pk}/change/")
+
+    assert "Can submit a send" in page.content.decode()
