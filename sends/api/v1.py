@@ -81,7 +81,7 @@ class SentView(_SendView):
         examples=[_EXAMPLE],
     )
     def post(self, request: Request) -> Response:
-        body = parsing.body_of(request.data)
+        body = parsing.body_of(self.body(request))
         return self.answer(body, parsing.messages(body))
 
 
@@ -104,7 +104,7 @@ class TemplateSentView(_SendView):
         responses=_ANSWERS,
     )
     def post(self, request: Request) -> Response:
-        body = parsing.body_of(request.data)
+        body = parsing.body_of(self.body(request))
         parsing.no_messages(body)
         message = accepting.general_message(
             self.business_channel,

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django.http import QueryDict
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
@@ -82,7 +81,7 @@ class UserOptView(JumsView):
         ],
     )
     def post(self, request: Request) -> Response:
-        return _report(opting.opt(_items(request.data), self.sender))
+        return _report(opting.opt(_items(self.body(request)), self.sender))
 
 
 class UserDeleteView(JumsView):
@@ -100,12 +99,10 @@ class UserDeleteView(JumsView):
         responses=_ANSWERS,
     )
     def post(self, request: Request) -> Response:
-        return _report(opting.delete(_items(request.data, one=(str, int))))
+        return _report(opting.delete(_items(self.body(request), one=(str, int))))
 
 
 def _items(body: Any, one: type | tuple[type, ...] = dict) -> list[Any]:
-    if isinstance(body, QueryDict):
-        body = None  # what DRF makes of no body at all
     if isinstance(body, one) and not isinstance(body, bool):
         body = [body]  # some clients send a single one without the list
     if not isinstance(body, list):
