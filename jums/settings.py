@@ -82,6 +82,10 @@ WECHAT_API_BASE = env.str("WECHAT_API_BASE", default="https://api.weixin.qq.com"
 WECHAT_MP_BASE = env.str("WECHAT_MP_BASE", default="https://mp.weixin.qq.com")
 WECHAT_OPEN_BASE = env.str("WECHAT_OPEN_BASE", default="https://open.weixin.qq.com")
 
+# -- business systems ------------------------------------------------------------------
+# Whether status callbacks may go to private addresses and to any port.
+STATUS_CALLBACK_ALLOW_PRIVATE = env.bool("STATUS_CALLBACK_ALLOW_PRIVATE", default=False)
+
 # -- database, cache, broker -----------------------------------------------------------
 _sqlite = f"sqlite:///{DATA_DIR / 'jums.sqlite3'}"
 DATABASES: dict[str, dict[str, Any]] = {

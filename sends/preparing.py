@@ -18,7 +18,7 @@ from django.utils import timezone
 from channels_wechat.wechat import limits
 from channels_wechat.wechat.messages import CompiledMessage
 
-from . import audience, problems
+from . import audience, outbox, problems
 from .models import Chunk, Delivery, Send
 from .querysets import SKIPPED, WAITING, Moves, Row, stamp
 
@@ -158,6 +158,8 @@ def _finish(send: Send) -> None:
     now = timezone.now()
     Send.objects.move(Delivery.objects.skip_duplicates(send.pk))
     Chunk.objects.cut(send.pk, now)
+    if send.business_channel_id:
+        outbox.prepared(send.pk)
     Send.objects.filter(pk=send.pk).update(
         status=Send.Status.RUNNING,
         prepared_at=now,

@@ -230,7 +230,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             )
         )
 
-    def record(self, results: Sequence[Result]) -> Moves:
+    def record(self, results: Sequence[Result], now: datetime | None = None) -> Moves:
         """Write what became of claimed rows, in one statement; return the moves.
 
         Only rows that are still `sending` change: a result that comes too late finds
@@ -238,7 +238,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         if not results:
             return Counter()
-        now = timezone.now()
+        now = now or timezone.now()
         if is_postgresql():
             sql = f"""
                 UPDATE sends_delivery AS d SET status = r.status,

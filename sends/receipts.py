@@ -24,6 +24,7 @@ from django.utils import timezone
 from channels_wechat.models import Channel
 from users.models import OpenID
 
+from . import outbox
 from .models import Delivery, InboundEvent, Send
 from .querysets import Moves
 from .receipt_queries import Change, Waiting, mark_applied, take, write
@@ -157,6 +158,7 @@ def _apply_receipts(
             send_id = first[change.id].send_id
             moves[send_id, change.before, change.status] += 1
     Send.objects.all().move(moves)
+    outbox.received({send_id for send_id, _before, _after in moves}, changed)
 
     # Not changed: the row moved on under our hands; the event is tried again soon.
     done = {

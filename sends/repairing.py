@@ -7,6 +7,7 @@ from collections import Counter
 from django.db import transaction
 from django.utils import timezone
 
+from . import outbox
 from .leases import Lease
 from .models import Chunk, Delivery, Send
 
@@ -39,12 +40,16 @@ def settle_canceled(lease: Lease) -> None:
             lease.hold()
             if not Chunk.objects.filter(send=send).exists():
                 Chunk.objects.cut(send.pk, timezone.now())
+                if send.business_channel_id:
+                    outbox.prepared(send.pk)
     chunks = Chunk.objects.waiting().filter(
         send__channel=lease.channel_pk, send__status=Send.Status.CANCELED
     )
-    for chunk in chunks.iterator():
+    for chunk in chunks.select_related("send").iterator():
         with transaction.atomic():
             lease.hold()
             Send.objects.move(Delivery.objects.settle(chunk))
+            if chunk.send.business_channel_id:
+                outbox.settled(chunk)
             chunk.state = Chunk.State.DONE
             chunk.save(update_fields=["state"])

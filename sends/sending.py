@@ -29,7 +29,7 @@ from channels_wechat.wechat.client import TokenSource
 from channels_wechat.wechat.messages import CompiledMessage
 from users.models import OpenID
 
-from . import control, lines, repairing
+from . import control, lines, outbox, repairing
 from .leases import Lease, LeaseLost
 from .models import Chunk, Delivery, Drain, Send
 from .preparing import compile_message
@@ -494,7 +494,8 @@ class _Drain:
         now = timezone.now()
         with transaction.atomic():
             self.lease.hold()
-            moves = Delivery.objects.record(results)
+            moves = Delivery.objects.record(results, now)
+            self._tell(results, now)
             for claim in ended:
                 chunk = claim.chunk
                 chunk.state = Chunk.State.WAITING if claim.back else Chunk.State.DONE
@@ -507,6 +508,14 @@ class _Drain:
                 ).update(followed=False, followed_at=now)
             Send.objects.move(moves)
             Send.objects.finish({claim.send.pk for claim in ended})
+
+    def _tell(self, results: list[Result], now: datetime) -> None:
+        """Let business systems hear of results that were written at `now`."""
+        business = {
+            pk for pk, (send, _m) in self.sends.items() if send.business_channel_id
+        }
+        if business and results:
+            outbox.sent(business, [result.id for result in results], now)
 
 
 def _next_quota() -> datetime:

@@ -69,31 +69,45 @@ class CallbackURL(models.Model):
 
 
 class StatusBatch(models.Model):
-    """Up to 100 items that one POST carries, and what became of it."""
+    """Up to 100 items that one POST carries, and what became of it.
+
+    A URL's batches stand in line in the order of their ids. held: its tries are used
+    up, but it may be the receiver that is down, so it keeps its place for a while (see
+    sends.telling). failed: out of the line, until an operator replays it.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", _("waiting")
+        HELD = "held", _("no answer, still tried")
         DELIVERED = "delivered", _("delivered")
         FAILED = "failed", _("failed")
 
-    url = models.ForeignKey(CallbackURL, models.CASCADE, db_index=False)
-    state = models.CharField(max_length=9, choices=State.choices, default=State.WAITING)
-    size = models.PositiveSmallIntegerField()
-    created_at = models.DateTimeField(auto_now_add=True)
-    try_at = models.DateTimeField()
+    url = models.ForeignKey(
+        CallbackURL, models.CASCADE, db_index=False, related_name="batches"
+    )
+    state = models.CharField(
+        _("state"), max_length=9, choices=State.choices, default=State.WAITING
+    )
+    size = models.PositiveSmallIntegerField(_("items"))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    # How often it was tried since it was made or replayed.
+    tries = models.PositiveSmallIntegerField(default=0)
+    try_at = models.DateTimeField(_("next try"))
+    # Of whoever is telling it now. Dead, it is told again after that.
     leased_until = models.DateTimeField(null=True)
     # [{"at": …, "status": 200, "error": "", "took_ms": 12}], the newest last.
-    attempts: Any = models.JSONField(default=list)
-    ended_at = models.DateTimeField(null=True)
+    attempts: Any = models.JSONField(_("attempts"), default=list)
+    ended_at = models.DateTimeField(_("ended"), null=True)
 
     class Meta:
         verbose_name = _("status callback")
         verbose_name_plural = _("status callbacks")
+        permissions = [("replay_statusbatch", _("Can replay status callbacks"))]
         indexes = [
             models.Index(
-                fields=["try_at"],
-                condition=models.Q(state="waiting"),
-                name="status_batch_waiting",
+                fields=["url", "id"],
+                condition=models.Q(state__in=["waiting", "held"]),
+                name="status_batch_line",
             ),
             models.Index(fields=["url", "id"], name="status_batch_page"),
         ]
@@ -103,7 +117,10 @@ class StatusBatch(models.Model):
 
 
 class StatusCallback(models.Model):
-    """One item of the outbox: a status of a delivery, to be told to one URL."""
+    """One item of the outbox: a status of a delivery, to be told to one URL.
+
+    Removed once it was told; the batch stays, as the log.
+    """
 
     url = models.ForeignKey(CallbackURL, models.CASCADE, db_index=False)
     send = models.ForeignKey("sends.Send", models.CASCADE, db_index=False)

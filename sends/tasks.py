@@ -3,7 +3,7 @@
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from . import preflight, preparing, reading, receipts, sending, sweeping
+from . import preflight, preparing, reading, receipts, sending, sweeping, telling
 from .waking import wake
 
 
@@ -39,6 +39,12 @@ def check_values(send_pk: int) -> None:
 
 
 @shared_task(ignore_result=True)
+def tell_statuses(url_pk: int) -> None:
+    """Tell one callback URL what it waits for."""
+    telling.tell(url_pk)
+
+
+@shared_task(ignore_result=True)
 def sweep() -> None:
     """Wake up whatever should be under way and is not."""
     for send_pk in sweeping.sends_to_prepare():
@@ -47,6 +53,8 @@ def sweep() -> None:
         wake("drain", channel_pk)
     for channel_pk in receipts.channels_waiting():
         wake("apply_receipts", channel_pk)
+    for url_pk in telling.urls_due():
+        wake("tell_statuses", url_pk)
 
 
 @worker_shutting_down.connect

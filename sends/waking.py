@@ -10,16 +10,24 @@ from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
-Task = Literal["prepare", "drain", "apply_receipts", "read_audience", "check_values"]
+Task = Literal[
+    "prepare",
+    "drain",
+    "apply_receipts",
+    "read_audience",
+    "check_values",
+    "tell_statuses",
+]
 
 
-def wake(task: Task, pk: int) -> None:
+def wake(task: Task, pk: int, *, delay_s: int = 0) -> None:
     """Send a call that expires, and do without when the broker is down."""
     try:
         current_app.send_task(
             f"sends.tasks.{task}",
             (pk,),
-            expires=3 * settings.SWEEP_SECONDS,
+            countdown=delay_s or None,
+            expires=delay_s + 3 * settings.SWEEP_SECONDS,
             retry=False,
         )
     except (OperationalError, OSError) as error:
