@@ -1,12 +1,13 @@
-"""Access keys: making one, and finding whose a pair is."""
+"""Access keys: making one, finding whose a pair is, changing its secret."""
 
 import hashlib
 import hmac
 import re
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -36,6 +37,18 @@ def create_access_key(name: str, by: "User | None" = None) -> tuple[AccessKey, s
     return row, secret
 
 
+def rotate_secret(row: AccessKey, keep_old_for: timedelta) -> tuple[str, datetime]:
+    """Give `row` a new secret; return it, which nothing can show again, and until when
+    the old one works."""
+    secret, until = secrets.token_hex(24), timezone.now() + keep_old_for
+    with transaction.atomic():
+        stored = AccessKey.objects.select_for_update().get(pk=row.pk)
+        row.previous_hash, row.previous_valid_until = stored.secret_hash, until
+        row.secret_hash = _hash(secret)
+        row.save(update_fields=["secret_hash", "previous_hash", "previous_valid_until"])
+    return secret, until
+
+
 def holder(key: str, secret: str) -> AccessKey | None:
     """Return the enabled access key that `key` and `secret` open, or None.
 
@@ -45,12 +58,14 @@ def holder(key: str, secret: str) -> AccessKey | None:
     if KEY.match(key):
         row = AccessKey.objects.filter(key=key, enabled=True).first()
     # Compared also without a row: the time taken tells nothing about which keys exist.
+    given, now = _hash(secret), timezone.now()
     right = hmac.compare_digest(
-        _hash(secret), row.secret_hash if row else hashlib.sha256().hexdigest()
+        given, row.secret_hash if row else hashlib.sha256().hexdigest()
     )
+    if row and row.previous_valid_until and row.previous_valid_until > now:
+        right |= hmac.compare_digest(given, row.previous_hash)
     if row is None or not right:
         return None
-    now = timezone.now()
     if row.last_used_at is None or row.last_used_at < now - SEEN_EVERY:
         AccessKey.objects.filter(
             Q(last_used_at=None) | Q(last_used_at__lt=now - SEEN_EVERY), pk=row.pk

@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -21,15 +21,19 @@ SEEN_EVERY = timedelta(minutes=1)
 
 
 def create_business_channel(
-    name: str, channels: Iterable[Channel] = (), by: "User | None" = None
+    name: str,
+    channels: Iterable[Channel] = (),
+    by: "User | None" = None,
+    **fields: Any,
 ) -> tuple[BusinessChannel, str]:
     """Make a business channel; return its row and its MasterSecret.
 
-    Raises django.core.exceptions.ValidationError for an empty, too long or used name.
+    `fields` are further ones of the model, its protections for example. Raises
+    django.core.exceptions.ValidationError for an empty, too long or used name.
     """
     secret = make_secret()
     row = BusinessChannel(
-        name=name, key=make_secret(), master_secret=secret, created_by=by
+        name=name, key=make_secret(), master_secret=secret, created_by=by, **fields
     )
     row.full_clean()
     with transaction.atomic():
@@ -48,9 +52,14 @@ def rotate_secret(row: BusinessChannel, keep_old_for: timedelta) -> datetime:
     """Give `row` a new MasterSecret (it is on the row); return until when the old one
     works."""
     until = timezone.now() + keep_old_for
-    row.previous_secret, row.previous_valid_until = row.master_secret, until
-    row.master_secret = make_secret()
-    row.save(update_fields=["master_secret", "previous_secret", "previous_valid_until"])
+    with transaction.atomic():
+        # Of two rotations at once each keeps the one before it.
+        stored = BusinessChannel.objects.select_for_update().get(pk=row.pk)
+        row.previous_secret, row.previous_valid_until = stored.master_secret, until
+        row.master_secret = make_secret()
+        row.save(
+            update_fields=["master_secret", "previous_secret", "previous_valid_until"]
+        )
     return until
 
 

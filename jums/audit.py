@@ -7,7 +7,7 @@ its author, an upload likewise); here are the few that people set up.
 from auditlog.registry import auditlog
 from django.contrib.auth.models import Group, User
 
-from channels_wechat.models import AccessKey, Channel
+from channels_wechat.models import AccessKey, BusinessChannel, Channel
 
 
 def mask(value: str) -> str:
@@ -35,7 +35,31 @@ def register() -> None:
         mask_fields=["app_secret", "callback_token", "encoding_aes_key"],
         mask_callable="jums.audit.mask",
     )
-    auditlog.register(AccessKey, include_fields=["name", "enabled"])
+    auditlog.register(
+        AccessKey,
+        include_fields=["name", "enabled", "secret_hash"],
+        mask_fields=["secret_hash"],
+        mask_callable="jums.audit.mask",
+    )
+    auditlog.register(
+        BusinessChannel,
+        include_fields=[
+            "name",
+            "master_secret",
+            "enabled",
+            "review",
+            "calls_per_minute",
+            "broadcasts_per_day",
+            "per_person_per_day",
+            "quiet_hours",
+            "sensitive_words",
+            "callbacks_enabled",
+            "sign_callbacks",
+        ],
+        m2m_fields={"channels"},
+        mask_fields=["master_secret"],
+        mask_callable="jums.audit.mask",
+    )
     auditlog.register(
         User,
         include_fields=[

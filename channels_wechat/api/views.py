@@ -1,12 +1,10 @@
 """Channels over the resource API."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
@@ -18,7 +16,7 @@ from channels_wechat.changing import change, is_used
 from channels_wechat.models import Channel
 
 from .auth import console_user
-from .errors import Conflict
+from .errors import Conflict, unique
 from .pagination import OldestFirst
 from .schema import COMMON, INVALID, NOT_FOUND, refused
 from .serializers import ChannelSerializer, NewChannelSerializer
@@ -50,6 +48,7 @@ MADE = {
     "encoding_aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
     "status": "unverified",
 }
+TAKEN = gettext_lazy("Another call took this code, name or AppID just now.")
 IN_USE = refused("in_use", "People or sends belong to this channel: disable it.")
 
 
@@ -103,7 +102,7 @@ class ChannelList(ListAPIView[Channel]):
     def post(self, request: Request) -> Response:
         given = ChannelSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        with _unique():
+        with unique(TAKEN):
             channel = given.save(created_by=console_user(request))
         return Response(
             NewChannelSerializer(channel).data, status=status.HTTP_201_CREATED
@@ -153,7 +152,7 @@ class ChannelDetail(ChannelView):
                     % {"field": name},
                     "in_use",
                 )
-        with _unique():
+        with unique(TAKEN):
             change(channel, values)
         return Response(ChannelSerializer(channel).data)
 
@@ -174,15 +173,3 @@ class ChannelDetail(ChannelView):
             )
         channel.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-@contextmanager
-def _unique() -> Iterator[None]:
-    """Answer 409 when another call took the same code, name or AppID meanwhile."""
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError:
-        raise Conflict(
-            _("Another call took this code, name or AppID just now."), "taken"
-        ) from None
