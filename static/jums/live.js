@@ -82,6 +82,23 @@
     }
   }
 
+  // [data-more] in a live part: what it leads to takes the place of its row. Without
+  // this the link would open a fragment as a page.
+  document.addEventListener("click", async function (event) {
+    const link = event.target.closest("[data-live-url] a[data-more]");
+    if (!link) {
+      return;
+    }
+    event.preventDefault();
+    const answer = await fetch(link.href, {
+      headers: { "X-Requested-With": "live" },
+      credentials: "same-origin",
+    });
+    if (answer.ok && !answer.redirected) {
+      link.parentElement.outerHTML = await answer.text();
+    }
+  });
+
   if (document.readyState === "loading") {
     document.addEventListener("DOMContentLoaded", () => keepAll(document));
   } else {
