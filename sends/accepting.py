@@ -81,16 +81,25 @@ def accept(
             SENSITIVE_WORD, _("The text has the word “%(word)s”.") % {"word": word}
         )
     context = _context(sender, audience, options)
+    steps = [0] * len(parts)
+    if context.strategy is not None:
+        parts, steps = _in_steps(parts, context.strategy)
     with transaction.atomic():
         if audience is None and not protection.count_broadcast(sender):
             raise Refused(BROADCASTS_USED_UP, _("Today's broadcasts are used up."))
         sends: list[Send] = []
-        for message, template in parts:
+        for (message, template), step in zip(parts, steps, strict=True):
             openids = _openids(audience, template, channels)
             if openids == []:
                 continue  # its openids were given for another channel
             send = _draft(sender, message, template, options, context, sends)
-            if openids is not None:
+            if audience is None or step:
+                Send.objects.filter(pk=send.pk).update(
+                    broadcast=audience is None, step=step
+                )
+            if step:
+                pass  # its people are those whom the step before will not have reached
+            elif openids is not None:
                 targets.stage_openids(send, openids)
             elif audience is not None:
                 targets.stage_users(
@@ -185,6 +194,24 @@ def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
             _("no channel of this business channel has such a template."),
         )
     return found
+
+
+def _in_steps(
+    parts: list[tuple[Message, Template]], strategy: Strategy
+) -> tuple[list[tuple[Message, Template]], list[int]]:
+    """Return the parts in the strategy's order, and the number of each one's step.
+
+    Raises Refused when none of its channels has one of the messages' templates.
+    """
+    codes = [step["channel"] for step in strategy.steps]
+    chosen = [part for part in parts if part[1].channel.code in codes]
+    if not chosen:
+        raise Refused(
+            STRATEGY_INVALID, _("rule_id: its channels have none of these templates.")
+        )
+    chosen.sort(key=lambda part: codes.index(part[1].channel.code))
+    order = list(dict.fromkeys(part[1].channel.code for part in chosen))
+    return chosen, [order.index(part[1].channel.code) for part in chosen]
 
 
 def _context(

@@ -93,7 +93,8 @@ def submit(send: Send, at: datetime | None = None, *, review: bool = False) -> N
         raise ValidationError(problems)
     now = timezone.now()
     later = at is not None and at > now
-    status = Status.SCHEDULED if later else Status.PREPARING
+    # A later step of a strategy waits for the one before it: see sends.stepping.
+    status = Status.SCHEDULED if later or send.step else Status.PREPARING
     if review:
         status = Status.IN_REVIEW
     with transaction.atomic():
@@ -138,6 +139,7 @@ def _problems(send: Send, at: datetime | None) -> dict[str, str]:
         problems["audience"] = _("Choose at least one tag.")
     if (
         send.audience == Send.Audience.ROWS
+        and not send.step
         and not AudienceRow.objects.filter(send=send).exists()
     ):
         problems["audience"] = _("The list of people is empty.")
@@ -229,8 +231,10 @@ def cancel(send: Send, by: str) -> None:
 
 def approve(send: Send, by: User) -> None:
     """Let a send in review go. Raises WrongState, PermissionDenied for its owner."""
-    _review(send, by, status=Status.PREPARING)
-    wake_on_commit("prepare", send.pk)
+    status = Status.SCHEDULED if send.step else Status.PREPARING
+    _review(send, by, status=status)
+    if status == Status.PREPARING:
+        wake_on_commit("prepare", send.pk)
 
 
 def reject(send: Send, by: User, note: str) -> None:

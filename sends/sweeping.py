@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from channels_wechat.models import Channel
 
-from . import control
+from . import control, stepping
 from .models import Chunk, Drain, Send
 
 
@@ -18,6 +18,7 @@ def sends_to_prepare() -> list[int]:
         except control.WrongState:
             continue  # an operator was quicker
     control.start_due()
+    stepping.start_due()
     return list(Send.objects.unprepared().values_list("pk", flat=True))
 
 
