@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
 from django.db import models, transaction
 from django.utils.translation import gettext as _
 
@@ -40,10 +41,13 @@ def change(send: Send, **fields: object) -> None:
 
 def delete(send: Send) -> None:
     """Delete a draft with its list. Raises WrongState when it is none."""
+    path = (send.reading or {}).get("path")
     with transaction.atomic():
         change(send, reading=None)  # ends whoever is reading its list
         AudienceRow.objects.filter(send=send).delete()
         Send.objects.filter(pk=send.pk).delete()
+    if path:
+        default_storage.delete(path)
 
 
 def fingerprint(send: Send) -> str:

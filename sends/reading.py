@@ -151,7 +151,8 @@ def take_file(send: Send, file: File, name: str) -> bool:
 
     Raises BadFile when it is none, WrongState.
     """
-    suffix = Path(name).suffix.lower()
+    # Only an ending of ours: the rest of the name stays a label.
+    suffix = ".csv" if name.lower().endswith(".csv") else ".xlsx"
     path = default_storage.save(f"audiences/{secrets.token_hex(12)}{suffix}", file)
     try:
         check_kind(Path(default_storage.path(path)), name)

@@ -248,10 +248,16 @@ def _again_groups(found: Send, reasons: list[reporting.Reason]) -> list[dict[str
             _("Some of them have the message already and will get it twice."),
         ),
     ]
+    offered = [group for group in groups if group[1]]
     return [
-        {"word": str(word), "count": count, "text": text, "warning": warning}
-        for word, count, text, warning in groups
-        if count
+        {
+            "word": str(word),
+            "count": count,
+            "text": text,
+            "warning": warning,
+            "chosen": word == again.PASSING or (len(offered) == 1 and not warning),
+        }
+        for word, count, text, warning in offered
     ]
 
 

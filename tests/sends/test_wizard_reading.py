@@ -8,7 +8,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from sends import control, reading
+from sends import control, drafting, reading
 from sends.models import AudienceRow, Send
 from tests.factories import SendFactory
 from users.workbooks import BadFile
@@ -145,6 +145,24 @@ def test_a_file_that_is_no_table_is_refused_at_once_and_not_kept(draft, storage)
 
     assert refusal.value.code == "not_a_workbook"
     assert not kept_files(storage)
+
+
+def test_a_name_with_an_endless_ending_is_only_a_name(draft, storage):
+    with pytest.raises(BadFile) as refusal:
+        reading.take_file(draft, csv("userid", "zhangsan"), "a." + "x" * 250)
+
+    assert refusal.value.code == "unknown_ending"
+    assert not kept_files(storage)
+
+
+def test_a_deleted_draft_takes_its_list_along(draft, storage):
+    reading.take_paste(draft, LARGE)
+    assert kept_files(storage)
+
+    drafting.delete(draft)
+
+    assert not kept_files(storage)
+    assert not Send.objects.exists()
 
 
 def test_a_newer_list_ends_the_reading_of_an_older_one(draft):
