@@ -19,7 +19,7 @@ def test_the_demo_accounts_for_every_message_also_the_second_time(
     for _ in range(2):
         demo = start("demo", "--exit")
 
-        assert demo.wait(280) == 0, (tmp_path / "out").read_text()
+        assert demo.wait(290) == 0, (tmp_path / "out").read_text()
         said = (tmp_path / "out").read_text()
         became = dict(re.findall(r"^  (\w+) +(\d+)  ", said, re.MULTILINE))
         assert became["delivered"] == "979"
