@@ -12,7 +12,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 UV := $(shell command -v uv 2>/dev/null)
 UV_VERSION := 0.13.9
-SOURCES := jums sends users templates_mgmt channels_wechat sandbox bench tests docs manage.py
+SOURCES := jums sends users templates_mgmt channels_wechat sandbox bench tests docs/demo docs/images manage.py
 ARGS ?=
 T ?=
 
