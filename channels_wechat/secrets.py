@@ -8,6 +8,7 @@ decrypt; `manage.py rotate_keys` brings every stored value under the first one.
 
 import base64
 import binascii
+import functools
 import secrets
 from typing import Any
 
@@ -25,6 +26,8 @@ class SecretUnreadable(ValueError):
     """A stored secret that no key of the ring opens. Says which key id is missing."""
 
 
+# A push opens four secrets, and deriving costs ten times as much as decrypting.
+@functools.lru_cache(maxsize=256)
 def _subkey(key: bytes, name: str) -> bytes:
     return HKDF(key, 32, b"jums field", SHA256, context=name.encode())
 
