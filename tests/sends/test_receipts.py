@@ -1,8 +1,10 @@
 """Receipts, on both databases: every order, every double, and the counters."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -307,3 +309,29 @@ def test_counters_equal_rows_after_any_events(send, rows, first, second):
         assert Send.objects.all().drift() == []
     for pk, status in ended.items():
         assert Delivery.objects.get(pk=pk).status == status
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_at_the_same_time_apply_each_event_once(send):
+    for n in range(300):
+        deliver(send, f"o-{n}", wechat_msgid=n + 1)
+        push(send.channel, f"o-{n}", n + 1)
+        push(send.channel, f"o-{n}", n + 1, "failed:user block")
+
+    def work():
+        try:
+            return receipts.apply_waiting(send.channel_id)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = [pool.submit(work) for _ in range(4)]
+    done = sum(count.result() for count in counts)
+    # What another worker had locked or changed under our hands is tried again.
+    InboundEvent.objects.filter(status=0).update(try_at=timezone.now())
+    done += receipts.apply_waiting(send.channel_id)
+
+    assert done == 600
+    send.refresh_from_db()
+    assert send.n_delivered + send.n_undelivered == 300
+    assert Send.objects.all().drift() == []
