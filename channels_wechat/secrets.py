@@ -26,7 +26,7 @@ class SecretUnreadable(ValueError):
     """A stored secret that no key of the ring opens. Says which key id is missing."""
 
 
-# A push opens four secrets, and deriving costs ten times as much as decrypting.
+# A push opens four secrets, and deriving costs more than decrypting.
 @functools.lru_cache(maxsize=256)
 def _subkey(key: bytes, name: str) -> bytes:
     return HKDF(key, 32, b"jums field", SHA256, context=name.encode())
