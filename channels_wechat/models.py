@@ -300,3 +300,45 @@ class Usage(models.Model):
 
     def __str__(self) -> str:
         return f"usage of business channel {self.business_channel_id}"
+
+
+class IdempotencyKey(models.Model):
+    """A call that must not be done twice: who, under which key, with which body, and
+    the answer it got. Kept for a day."""
+
+    business_channel = models.ForeignKey(
+        BusinessChannel, models.CASCADE, db_index=False
+    )
+    key = models.CharField(max_length=255)
+    body_hash = models.CharField(max_length=64)
+    answer: Any = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["business_channel", "key"], name="idempotency_key_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"call {self.pk} of business channel {self.business_channel_id}"
+
+
+def material_path(material: "Material", filename: str) -> str:
+    """Keep the file under its random token; the sender's name stays a label."""
+    return f"material/{material.token}"
+
+
+class Material(models.Model):
+    """A file that a business system keeps here for a while, for message bodies."""
+
+    business_channel = models.ForeignKey(BusinessChannel, models.CASCADE)
+    token = models.CharField(max_length=32, unique=True)
+    file = models.FileField(upload_to=material_path)
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.name

@@ -153,6 +153,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 240,
         "options": {"expires": 240},
     },
+    "tidy": {
+        "task": "channels_wechat.tasks.tidy",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
     "refresh templates": {
         "task": "templates_mgmt.tasks.refresh_all",
         "schedule": 24 * 3600,

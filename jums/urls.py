@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from channels_wechat.api import v1
+from channels_wechat.api import v1, v1_material
 from sends.api.callbacks import callback
 
 from . import api, dashboard, guide, health
@@ -29,6 +29,7 @@ urlpatterns = [
     path("metrics", health.metrics),
     re_path(r"^v1/wechatoa/callback(?:/(?P<code>[A-Za-z0-9]+))?/?\Z", callback),
     path("v1/token", v1.TokenView.as_view(), name="v1-token"),
+    path("v1/material", v1_material.MaterialView.as_view(), name="v1-material"),
     path("v1/", include("users.api.v1_urls")),
     path("v1/", include("sends.api.v1_urls")),
     re_path(r"^v1/", v1.NoSuchCall.as_view()),

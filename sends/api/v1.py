@@ -6,6 +6,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from channels_wechat.api import idempotency
 from channels_wechat.api.v1 import JumsView, done
 from sends import accepting
 
@@ -68,9 +69,15 @@ class _SendView(JumsView):
     def answer(self, body: dict[str, Any], messages: list[parsing.Message]) -> Response:
         options = parsing.options(body)
         audience = None if self.broadcast else parsing.targets(body)
-        send = accepting.accept(self.business_channel, messages, audience, options)
-        sendno = {"sendno": options.sendno} if options.sendno else {}
-        return done(msgid=send.msgid, **sendno)
+
+        def accept() -> dict[str, Any]:
+            send = accepting.accept(self.business_channel, messages, audience, options)
+            sendno = {"sendno": options.sendno} if options.sendno else {}
+            return {"msgid": send.msgid, **sendno}
+
+        key = self.request.headers.get("Idempotency-Key", "")
+        called = [self.request.path, body]
+        return done(**idempotency.once(self.business_channel, key, called, accept))
 
 
 class SentView(_SendView):

@@ -4,13 +4,15 @@ import base64
 import json
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.utils import timezone
 
-from channels_wechat import access_keys, business_channels, protection
-from channels_wechat.models import AccessToken, BusinessChannel
+from channels_wechat import access_keys, business_channels, protection, tasks
+from channels_wechat.models import AccessToken, BusinessChannel, Material
 from tests.factories import ChannelFactory
 
 pytestmark = pytest.mark.django_db
@@ -198,3 +200,52 @@ def test_the_command_prints_the_pair(channel):
     pair = json.loads(out.getvalue())
     row = business_channels.holder(pair["channel_key"], pair["master_secret"])
     assert list(row.channels.all()) == [channel]
+
+
+# -- material --------------------------------------------------------------------------
+@pytest.fixture
+def upload(client, sender):
+    pair = base64.b64encode(f"{sender.key}:{sender.secret}".encode()).decode()
+
+    def post(**fields):
+        headers = {"authorization": f"Basic {pair}"}
+        return client.post("/v1/material", fields, headers=headers)
+
+    return post
+
+
+def test_material_is_kept_until_it_expires(upload):
+    file = SimpleUploadedFile("a.pdf", b"content")
+
+    answer = upload(type="attachment", file=file, time_to_live="2")
+
+    assert answer.json()["code"] == 0
+    material = Material.objects.get()
+    assert answer.json()["url"].endswith(material.token)
+    stored = material.file.path
+    assert material.expires_at < timezone.now() + timedelta(hours=2, minutes=1)
+    tasks.tidy()
+    assert Material.objects.exists()
+    Material.objects.update(expires_at=timezone.now())
+    tasks.tidy()
+    assert not Material.objects.exists()
+    assert not Path(stored).exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "image", "file": True},
+        {"type": "attachment"},
+        {"type": "attachment", "file": True, "time_to_live": "169"},
+        {"type": "attachment", "file": True, "time_to_live": "x"},
+    ],
+)
+def test_material_that_cannot_be_kept_is_4004(upload, fields):
+    if fields.get("file"):
+        fields = fields | {"file": SimpleUploadedFile("a.pdf", b"content")}
+
+    answer = upload(**fields)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, 4004)
+    assert not Material.objects.exists()

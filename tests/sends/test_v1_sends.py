@@ -50,7 +50,7 @@ def zhang(channel):
 
 @pytest.fixture
 def post(client, sender):
-    def call(path, body, content_type="application/json;charset=UTF-8", key=None):
+    def call(path, body, content_type="application/json", key=None, **headers):
         pair = key or (sender.key, sender.master_secret)
         token = base64.b64encode(":".join(pair).encode()).decode()
         data = body if isinstance(body, str | bytes) else json.dumps(body)
@@ -58,7 +58,7 @@ def post(client, sender):
             f"/v1/{path}",
             data=data,
             content_type=content_type,
-            headers={"authorization": f"Basic {token}"},
+            headers={"authorization": f"Basic {token}", **headers},
         )
 
     return call
@@ -308,6 +308,26 @@ def test_an_access_key_may_not_send(post, message, zhang):
     body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
 
     assert refusal(post("sent", body, key=(row.key, secret))) == (403, 4005)
+
+
+def test_an_idempotency_key_makes_two_calls_one_send(post, message, zhang):
+    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
+    key = {"idempotency-key": "k1"}
+
+    first, again = post("sent", body, **key), post("sent", body, **key)
+    other = post("sent", body | {"option": {"priority": 1}}, **key)
+
+    assert first.json() == again.json()
+    assert (other.status_code, other.json()["code"]) == (409, 4004)
+    assert Send.objects.count() == 1
+
+
+def test_a_refused_call_does_not_use_up_its_key(post, message, zhang):
+    key = {"idempotency-key": "k1"}
+    post("sent", {"aud_userid": ["zhangsan"]}, **key)
+
+    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
+    assert post("sent", body, **key).json()["code"] == 0
 
 
 # -- protections -----------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""POST /v1/material: a file kept for a while, to be named in message bodies."""
+
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from channels_wechat.models import Material
+
+from .v1 import ILLEGAL, JumsView, Refused, done
+
+BYTES_AT_MOST: Final = 20 * 1024 * 1024
+HOURS, HOURS_AT_MOST = 24, 168
+
+
+class MaterialView(JumsView):
+    parser_classes: Any = (MultiPartParser,)
+
+    @extend_schema(
+        summary="Upload material",
+        request={
+            "multipart/form-data": {
+                "type": "object",
+                "properties": {
+                    "type": {"type": "string", "enum": ["attachment"]},
+                    "file": {"type": "string", "format": "binary"},
+                    "time_to_live": {"type": "integer", "minimum": 1, "maximum": 168},
+                },
+                "required": ["type", "file"],
+            }
+        },
+        responses={200: dict, 400: dict, 401: dict, 403: dict, 415: dict},
+    )
+    def post(self, request: Request) -> Response:
+        fields = dict(request.data)
+        if fields.get("type") != ["attachment"]:
+            raise Refused(ILLEGAL, _("type: only attachment is there."))
+        files = request.FILES.getlist("file")
+        if len(files) != 1:
+            raise Refused(ILLEGAL, _("file: exactly one file."))
+        (file,) = files
+        if not isinstance(file, UploadedFile) or (file.size or 0) > BYTES_AT_MOST:
+            raise Refused(ILLEGAL, _("file: 20 MB at most."))
+        material = Material.objects.create(
+            business_channel=self.business_channel,
+            token=secrets.token_hex(16),
+            file=file,
+            name=(file.name or "")[:200],
+            expires_at=timezone.now() + timedelta(hours=_hours(fields)),
+        )
+        return done(url=f"{settings.PUBLIC_URL}/material/{material.token}")
+
+
+def _hours(fields: dict[str, Any]) -> int:
+    given = str(fields.get("time_to_live", [""])[-1] or HOURS)
+    if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= 168:
+        raise Refused(
+            ILLEGAL,
+            _("time_to_live: 1 to %(limit)d hours.") % {"limit": HOURS_AT_MOST},
+        )
+    return int(given)
