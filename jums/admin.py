@@ -48,6 +48,18 @@ VERBS = {
     "delete": _("delete"),
     "view": _("view"),
 }
+# Nobody adds or changes what machines write, whatever a role says.
+POINTLESS = {
+    f"{verb}_{model}"
+    for verb in ("add", "change", "delete")
+    for model in (
+        "logentry",
+        "accessattempt",
+        "template",
+        "inboundevent",
+        "statusbatch",
+    )
+} - {"delete_accessattempt"}
 
 
 def offer_permissions(field: ModelMultipleChoiceField) -> None:

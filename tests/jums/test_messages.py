@@ -9,9 +9,9 @@ from channels_wechat.wechat.limits import PROBLEMS
 from jums.management.commands import messages
 
 
-@pytest.fixture(scope="module")
-def catalog():
-    return messages.updated()
+@pytest.fixture(scope="module", params=messages.DOMAINS)
+def catalog(request):
+    return messages.updated(request.param)
 
 
 def test_every_text_has_its_chinese(catalog):
@@ -39,12 +39,20 @@ def test_wechats_codes_and_limits_are_said_in_chinese(catalog):
     assert left == [""]
 
 
-def test_the_themes_own_texts_are_chinese(catalog):
+def test_the_themes_own_texts_are_chinese():
     with override("zh-hans"):
         assert gettext("Search apps and models...") != "Search apps and models..."
         assert gettext("Type to search") == "输入以搜索"
         # Django's own catalogues still speak for the rest.
         assert gettext("Log out") == "注销"
+
+
+@pytest.mark.django_db
+def test_the_admins_scripts_are_given_chinese(admin_client):
+    admin_client.cookies["django_language"] = "zh-hans"
+
+    catalog = admin_client.get("/console/jsi18n/").content.decode()
+    assert "\\u9009\\u62e9\\u5168\\u90e8" in catalog  # 选择全部
 
 
 def test_chinese_has_one_form_for_any_number():

@@ -8,14 +8,14 @@ import gettext
 import io
 import re
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import django
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_python
+from babel.messages.extract import extract_javascript, extract_python
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from django.conf import settings
@@ -23,6 +23,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation.template import templatize
 
 LANGUAGE = "zh_Hans"
+DOMAINS = ("django", "djangojs")
 APPS = ("jums", "sends", "users", "templates_mgmt", "channels_wechat", "sandbox")
 # Packages that ship no Chinese of their own, and their parts that are not installed.
 PACKAGES = ("unfold", "auditlog", "axes")
@@ -57,23 +58,47 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        catalog = updated()
-        missing = [*untranslated(catalog), *broken(catalog)]
-        if options["check"]:
-            if not is_current(catalog):
+        missing: list[str] = []
+        count = 0
+        for domain in DOMAINS:
+            catalog = updated(domain)
+            count += len(catalog)
+            missing += [*untranslated(catalog), *broken(catalog)]
+            if not options["check"]:
+                save(catalog)
+            elif not is_current(catalog):
                 raise CommandError("locale/ is out of date: run make messages.")
-        else:
-            save(catalog)
         for line in missing:
             self.stdout.write(line)
         if missing:
             raise CommandError(f"{len(missing)} texts need a translator.")
-        self.stdout.write(f"{len(catalog)} texts, all translated.")
+        self.stdout.write(f"{count} texts, all translated.")
 
 
-def po_path() -> Path:
+def po_path(domain: str | None = "django") -> Path:
     root = Path(settings.LOCALE_PATHS[0])
-    return root / LANGUAGE / "LC_MESSAGES" / "django.po"
+    return root / LANGUAGE / "LC_MESSAGES" / f"{domain}.po"
+
+
+def collected_scripts() -> dict[Found, list[str]]:
+    """Return the texts of the admin's scripts that Django has no Chinese for.
+
+    Scripts of our own take their texts from the page.
+    """
+    places: dict[Found, list[str]] = {}
+    root = (
+        Path(django.__file__).parent / "contrib" / "admin" / "static" / "admin" / "js"
+    )
+    known = _django("djangojs")
+    for file in sorted(root.glob("*.js")):
+        for found in _calls(
+            extract_javascript(
+                io.BytesIO(file.read_bytes()), KEYWORDS, [], {"encoding": "utf-8"}
+            )
+        ):
+            if not known(found):
+                places.setdefault(found, []).append(f"django/admin/js/{file.name}")
+    return places
 
 
 def collected() -> dict[Found, list[str]]:
@@ -100,17 +125,18 @@ def collected() -> dict[Found, list[str]]:
     return places
 
 
-def updated() -> Catalog:
+def updated(domain: str = "django") -> Catalog:
     """Return the catalogue with every collected text, translated as far as it was."""
-    path = po_path()
+    path = po_path(domain)
     old = Catalog(locale=LANGUAGE)
     if path.exists():
         with path.open("rb") as file:
             old = read_po(file, locale=LANGUAGE)
-    catalog = Catalog(locale=LANGUAGE, project="JUMS", fuzzy=False)
+    catalog = Catalog(locale=LANGUAGE, domain=domain, project="JUMS", fuzzy=False)
+    found = collected() if domain == "django" else collected_scripts()
     for (context, text), places in sorted(
         # Ours first, then by file.
-        collected().items(),
+        found.items(),
         key=lambda item: (item[1][0].startswith(PACKAGES), item[1][0], str(item[0])),
     ):
         before = old.get(text[0] if isinstance(text, tuple) else text, context)
@@ -148,22 +174,27 @@ def broken(catalog: Catalog) -> Iterator[str]:
 
 
 def is_current(catalog: Catalog) -> bool:
-    """Whether the files hold exactly this catalogue."""
-    path = po_path()
+    """Whether the files hold exactly these texts. Where each one is may differ."""
+    path = po_path(catalog.domain)
     compiled = path.with_suffix(".mo")
-    return (
-        path.exists()
-        and compiled.exists()
-        and path.read_bytes() == _po(catalog)
-        and _read_mo(compiled.read_bytes()) == _read_mo(_mo(catalog))
-    )
+    if not (path.exists() and compiled.exists()):
+        return False
+    with path.open("rb") as file:
+        written = read_po(file, locale=LANGUAGE)
+    same = _texts_of(written) == _texts_of(catalog)
+    return same and _read_mo(compiled.read_bytes()) == _read_mo(_mo(catalog))
+
+
+def _texts_of(catalog: Catalog) -> dict[Any, Any]:
+    return {
+        (message.context, message.id): (message.string, message.fuzzy)
+        for message in catalog
+        if message.id
+    }
 
 
 def save(catalog: Catalog) -> None:
-    """Write both files, each only if it says something new."""
-    if is_current(catalog):
-        return
-    path = po_path()
+    path = po_path(catalog.domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_po(catalog))
     path.with_suffix(".mo").write_bytes(_mo(catalog))
@@ -209,9 +240,13 @@ def _texts(file: Path) -> Iterator[Found]:
         # Turns the template into calls of gettext between words of X.
         source = templatize(source, origin=str(file))
         source = "\n".join(line.lstrip() for line in source.splitlines())
-    for _line, function, messages, _comments in extract_python(
-        io.BytesIO(source.encode()), KEYWORDS, [], {"encoding": "utf-8"}
-    ):
+    yield from _calls(
+        extract_python(io.BytesIO(source.encode()), KEYWORDS, [], {"encoding": "utf-8"})
+    )
+
+
+def _calls(extracted: Iterable[Any]) -> Iterator[Found]:
+    for _line, function, messages, _comments in extracted:
         parts = [messages] if isinstance(messages, str) else list(messages or ())
         name = str(function)
         context = parts.pop(0) if "pgettext" in name else None
@@ -223,12 +258,12 @@ def _texts(file: Path) -> Iterator[Found]:
             yield context, parts[0]
 
 
-def _django() -> Any:
+def _django(domain: str = "django") -> Any:
     """Return whether Django's own catalogues translate a text."""
     root = Path(django.__file__).parent
     loaded = []
     for folder in [root / "conf", *sorted((root / "contrib").iterdir())]:
-        compiled = folder / "locale" / LANGUAGE / "LC_MESSAGES" / "django.mo"
+        compiled = folder / "locale" / LANGUAGE / "LC_MESSAGES" / f"{domain}.mo"
         if compiled.exists():
             with compiled.open("rb") as file:
                 loaded.append(gettext.GNUTranslations(file))
