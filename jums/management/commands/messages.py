@@ -197,7 +197,10 @@ def save(catalog: Catalog) -> None:
     path = po_path(catalog.domain)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_po(catalog))
-    path.with_suffix(".mo").write_bytes(_mo(catalog))
+    compiled, content = path.with_suffix(".mo"), _mo(catalog)
+    # Its header has the date: not worth a change of the file.
+    if not compiled.exists() or _read_mo(compiled.read_bytes()) != _read_mo(content):
+        compiled.write_bytes(content)
 
 
 def _po(catalog: Catalog) -> bytes:
