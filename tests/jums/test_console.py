@@ -32,12 +32,12 @@ def titles(user, path="/console/"):
 
 def test_the_sidebar_shows_what_the_person_may_open():
     person = UserFactory()
-    assert set(titles(person)) == {"Dashboard"}
+    assert set(titles(person)) == {"Dashboard", "Guide"}
 
     person.user_permissions.add(Permission.objects.get(codename="view_template"))
     person = type(person).objects.get(pk=person.pk)
 
-    assert set(titles(person)) == {"Dashboard", "Templates"}
+    assert set(titles(person)) == {"Dashboard", "Guide", "Templates"}
 
 
 def test_the_sidebar_marks_where_we_are(admin_user):
