@@ -8,8 +8,16 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from unfold.admin import ModelAdmin
 
-from .console import checks, events, history, overview, results, steps
-from .models import InboundEvent, Send
+from .console import (
+    checks,
+    events,
+    history,
+    overview,
+    results,
+    status_callbacks,
+    steps,
+)
+from .models import CallbackURL, InboundEvent, Send, StatusBatch
 
 
 class KindConverter(StringConverter):
@@ -84,3 +92,7 @@ class InboundEventAdmin(ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+admin.site.register(CallbackURL, status_callbacks.CallbackURLAdmin)
+admin.site.register(StatusBatch, status_callbacks.StatusBatchAdmin)

@@ -96,8 +96,24 @@ def add(
     default: bool = False,
 ) -> CallbackURL:
     """Verify `url` and add it. Raises calling.URLRefused, Unverified, NotPossible."""
+    verify_new(business_channel, url)
+    return insert_verified(business_channel, url, types=types, default=default)
+
+
+def verify_new(business_channel: BusinessChannel, url: str) -> None:
+    """Verify a URL that there is room for. Raises as `add` does."""
     _check_room(business_channel, url)
     verify(business_channel, url)
+
+
+def insert_verified(
+    business_channel: BusinessChannel,
+    url: str,
+    *,
+    types: Collection[int],
+    default: bool,
+) -> CallbackURL:
+    """Add a URL that was verified a moment ago. Raises NotPossible."""
     with transaction.atomic():
         _lock(business_channel)
         _check_room(business_channel, url)  # again: the check took its time

@@ -44,7 +44,8 @@ class CallbackURL(models.Model):
     business_channel = models.ForeignKey(
         BusinessChannel, models.CASCADE, related_name="callback_urls"
     )
-    url = models.URLField("URL", max_length=500)
+    # Text: what a URL may be is said by sends.calling.
+    url = models.CharField("URL", max_length=500)
     default = models.BooleanField(_("default"), default=False)
     types: Any = models.JSONField(_("types"), default=list)
     verified_at = models.DateTimeField(_("verified"), null=True, editable=False)

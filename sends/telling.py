@@ -80,7 +80,7 @@ class _Leased:
 def urls_due() -> list[int]:
     """Return the URLs that have something to be told now."""
     now = timezone.now()
-    first = _in_line().filter(url=OuterRef("pk")).order_by("pk")
+    first = in_line().filter(url=OuterRef("pk")).order_by("pk")
     items = StatusCallback.objects.filter(
         url=OuterRef("pk"), batch=None, at__lte=now - WAIT
     )
@@ -135,7 +135,8 @@ def forget() -> int:
 # -- the line --------------------------------------------------------------------------
 
 
-def _in_line() -> QuerySet[StatusBatch]:
+def in_line() -> QuerySet[StatusBatch]:
+    """Batches that are still to be told by themselves."""
     return StatusBatch.objects.filter(state__in=[State.WAITING, State.HELD])
 
 
@@ -159,7 +160,7 @@ def _take(url_pk: int) -> _Leased | None:
         if url is None:
             return None
         now = timezone.now()
-        line = list(_in_line().filter(url=url).order_by("pk")[:2])
+        line = list(in_line().filter(url=url).order_by("pk")[:2])
         while len(line) < 2 and (made := _form(url, now)) is not None:
             line.append(made)
         batch = _next(line, now)

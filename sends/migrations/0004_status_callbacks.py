@@ -10,6 +10,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterField(
+            model_name="callbackurl",
+            name="url",
+            field=models.CharField(max_length=500, verbose_name="URL"),
+        ),
         migrations.AlterModelOptions(
             name="statusbatch",
             options={
