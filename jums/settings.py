@@ -279,12 +279,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    # Every resource has a `status` of its own.
+    # Several resources have a `status` or `kind`, each with words of its own.
     "ENUM_NAME_OVERRIDES": {
         "ChannelStatus": "channels_wechat.api.serializers.STATUSES",
         "DeliveryStatus": "sends.api.serializers.DELIVERY_STATUSES",
         "EventStatus": "sends.api.serializers.EVENT_STATUSES",
+        "ListKind": "users.models.UserList.Kind",
         "SendStatus": "sends.models.Send.Status",
+        "TemplateKind": "templates_mgmt.api.serializers.KINDS",
         "UploadStatus": "users.models.Upload.Status",
     },
     # Swagger UI would ask a validator on another host.

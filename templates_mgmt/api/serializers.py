@@ -8,6 +8,9 @@ from rest_framework import serializers
 from channels_wechat.models import Channel
 from templates_mgmt.models import Template
 
+# The contract's words; "subscribe" templates are listed once there are any.
+KINDS = ["template", "subscribe"]
+
 
 class TemplateFieldSerializer(serializers.Serializer[Any]):
     """A place in the card that takes a value."""
@@ -25,8 +28,7 @@ class TemplateSerializer(serializers.ModelSerializer[Template]):
     """A template of a channel, as of the last refresh."""
 
     channel = serializers.SlugRelatedField[Channel](slug_field="code", read_only=True)
-    # The names of the contract; "subscribe" templates are listed once there are any.
-    kind = serializers.ChoiceField(["template", "subscribe"], read_only=True)
+    kind = serializers.ChoiceField(KINDS, read_only=True)
 
     class Meta:
         model = Template
@@ -55,7 +57,7 @@ class TemplateQuery(serializers.Serializer[Any]):
         required=False,
         help_text=_("Code of a channel."),
     )
-    kind = serializers.ChoiceField(["template", "subscribe"], required=False)
+    kind = serializers.ChoiceField(KINDS, required=False)
     removed = serializers.BooleanField(
         default=False, help_text=_("Also those that WeChat lists no more.")
     )
