@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from channels_wechat.api import v1, v1_material
+from sends import clicks
 from sends.api.callbacks import callback
 
 from . import api, dashboard, guide, health
@@ -28,6 +29,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     re_path(r"^v1/wechatoa/callback(?:/(?P<code>[A-Za-z0-9]+))?/?\Z", callback),
+    path("r/<str:text>", clicks.follow, name="click"),
     path("v1/token", v1.TokenView.as_view(), name="v1-token"),
     path("v1/material", v1_material.MaterialView.as_view(), name="v1-material"),
     path("v1/", include("users.api.v1_urls")),

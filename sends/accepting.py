@@ -28,7 +28,7 @@ from templates_mgmt import refreshing
 from templates_mgmt.models import GeneralTemplate, Template
 from users.models import Segment, UserList
 
-from . import control, targets
+from . import control, outbox, targets
 from .api.v1_parsing import Message, Options, Targets, every_text, filled, illegal
 from .models import Send, Strategy
 
@@ -163,7 +163,9 @@ def retract(sender: BusinessChannel, msgid: str) -> None:
         if first.retracted_at is not None:
             raise Refused(ALREADY_RETRACTED, _("The message was already retracted."))
         now = timezone.now()
-        for send in [first, *first.parts.all()]:
+        family = [first, *first.parts.all()]
+        outbox.not_retracted([send.pk for send in family])
+        for send in family:
             # Finished or canceled ones: what has left cannot be called back.
             with contextlib.suppress(control.WrongState):
                 control.cancel(send, by=sender.name)

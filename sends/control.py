@@ -139,7 +139,8 @@ def _problems(send: Send, at: datetime | None) -> dict[str, str]:
         problems["audience"] = _("Choose at least one tag.")
     if (
         send.audience == Send.Audience.ROWS
-        and not send.step
+        # A business system's tag may have nobody: that is no fault of its request.
+        and send.source != Send.Source.API
         and not AudienceRow.objects.filter(send=send).exists()
     ):
         problems["audience"] = _("The list of people is empty.")

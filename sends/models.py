@@ -353,6 +353,18 @@ class Delivery(models.Model):
         return f"delivery {self.pk}"
 
 
+class Click(models.Model):
+    """The first click on a message's link, of sends that track clicks."""
+
+    delivery = models.OneToOneField(
+        Delivery, models.CASCADE, primary_key=True, related_name="click"
+    )
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"click on delivery {self.delivery_id}"
+
+
 class InboundEvent(models.Model):
     """What WeChat pushed, stored once, applied later."""
 

@@ -137,6 +137,18 @@ def not_retracted(send_ids: Collection[int]) -> int:
     )
 
 
+def clicked(delivery: Delivery) -> int:
+    """Tell that a delivery's link was opened (6)."""
+    return _write(
+        [delivery.send_id],
+        "d.id = %s",
+        [delivery.pk],
+        stamp(timezone.now()),
+        type_="6",
+        error_code="NULL",
+    )
+
+
 def _write(
     send_ids: Collection[int],
     condition: str,

@@ -29,13 +29,14 @@ LINES_A_RANGE = 20_000
 CHECKED_LINES_A_RANGE = 4_000
 
 
-def compile_message(send: Send) -> CompiledMessage:
-    """Return the send's message, ready to be rendered for each recipient."""
+def compile_message(send: Send, url: str | None = None) -> CompiledMessage:
+    """Return the send's message, ready to be rendered for each recipient; `url` stands
+    in for its own link."""
     assert send.template is not None
     return CompiledMessage(
         send.template.template_id,
         send.data,
-        send.url,
+        send.url if url is None else url,
         send.miniprogram_appid,
         send.miniprogram_path,
     )

@@ -29,7 +29,7 @@ from channels_wechat.wechat.client import TokenSource
 from channels_wechat.wechat.messages import CompiledMessage
 from users.models import OpenID
 
-from . import control, lines, outbox, repairing
+from . import clicks, control, lines, outbox, repairing
 from .leases import Lease, LeaseLost
 from .models import Chunk, Delivery, Drain, Send
 from .preparing import compile_message
@@ -228,11 +228,10 @@ class _Drain:
             if row.doubt_since and now - row.doubt_since > REPEAT_WITHIN:
                 self._result(claim, row, Status.UNKNOWN)
                 continue
-            body = message.render(
-                row.openid,
-                client_msg_id(send, row.id),
-                row.names() if message.names else {},
-            )
+            names = row.names() if message.names else {}
+            if clicks.PLACEHOLDER in message.names:
+                names[clicks.PLACEHOLDER] = clicks.token(row.id)
+            body = message.render(row.openid, client_msg_id(send, row.id), names)
             call = Call(row.id, body)
             self.out[row.id] = Out(claim, row, call, self.token)
             calls.append(call)
@@ -275,8 +274,14 @@ class _Drain:
 
     def _message(self, send_pk: int) -> tuple[Send, CompiledMessage]:
         if send_pk not in self.sends:
-            send = Send.objects.select_related("template").get(pk=send_pk)
-            self.sends[send_pk] = send, compile_message(send)
+            send = Send.objects.select_related("template", "business_channel").get(
+                pk=send_pk
+            )
+            message = compile_message(send)
+            if clicks.is_tracked(send):
+                address = f"{settings.PUBLIC_URL}/r/{{{{{clicks.PLACEHOLDER}}}}}"
+                message = compile_message(send, url=address)
+            self.sends[send_pk] = send, message
         return self.sends[send_pk]
 
     # -- answers -----------------------------------------------------------------------

@@ -114,6 +114,12 @@ class JumsView(APIView):
         assert self.sender is not None
         return self.sender
 
+    def perform_content_negotiation(
+        self, request: Request, force: bool = False
+    ) -> tuple[Any, str]:
+        """Answer in JSON, whatever `Accept` or `format` ask for."""
+        return Renderer(), Renderer.media_type
+
     @staticmethod
     def body(request: Request) -> Any:
         """Return the parsed body; None if there is none at all, of which DRF makes an

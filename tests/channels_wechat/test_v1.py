@@ -141,6 +141,12 @@ def test_unknown_paths_and_methods_are_4004(client, call, sender):
     assert (wrong.status_code, wrong.json()["code"]) == (405, 4004)
 
 
+def test_answers_are_json_whatever_is_asked_for(call, sender, token):
+    answer = call(TOKEN + "&format=xml", sender.key, sender.secret, accept="text/csv")
+
+    assert (answer.status_code, answer.json()["code"]) == (200, 0)
+
+
 def test_calls_a_minute_are_told_and_kept_to(call, sender, token):
     BusinessChannel.objects.update(calls_per_minute=2)
 
