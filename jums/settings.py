@@ -158,6 +158,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3600,
         "options": {"expires": 3600},
     },
+    "forget status callbacks told": {
+        "task": "sends.tasks.forget_told",
+        "schedule": 24 * 3600,
+        "options": {"expires": 3600},
+    },
     "refresh templates": {
         "task": "templates_mgmt.tasks.refresh_all",
         "schedule": 24 * 3600,

@@ -114,7 +114,7 @@ class StatusBatch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"batch {self.pk}"
+        return f"#{self.pk}"
 
 
 class StatusCallback(models.Model):

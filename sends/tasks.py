@@ -45,6 +45,13 @@ def tell_statuses(url_pk: int) -> None:
 
 
 @shared_task(ignore_result=True)
+def forget_told() -> None:
+    """Shorten the log of what business systems were told."""
+    while telling.forget():
+        pass
+
+
+@shared_task(ignore_result=True)
 def sweep() -> None:
     """Wake up whatever should be under way and is not."""
     for send_pk in sweeping.sends_to_prepare():

@@ -235,7 +235,7 @@ class StatusBatchAdmin(ModelAdmin):
 
     @admin.display(description=_("number"), ordering="pk")
     def number(self, batch: StatusBatch) -> SafeString:
-        return format_html('<span class="strong mono">#{}</span>', str(batch.pk))
+        return format_html('<span class="strong mono">{}</span>', batch)
 
     @admin.display(description=_("business channel"))
     def receiver(self, batch: StatusBatch) -> SafeString:
@@ -304,7 +304,7 @@ class StatusBatchAdmin(ModelAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "original": batch,
-            "title": gettext("Status callback #%(number)s") % {"number": batch.pk},
+            "title": str(batch),
             "batch": batch,
             "pill": STATE_PILLS[state],
             "next_try": self.next_try(batch),
