@@ -1,4 +1,4 @@
-"""The console's pages of channels and access keys."""
+"""The console's pages of channels; those of keys are in `key_pages`."""
 
 from typing import Any, ClassVar
 
@@ -20,9 +20,9 @@ from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from . import changing, checking
-from .access_keys import create_access_key
 from .forms import ChannelForm
-from .models import AccessKey, Channel
+from .key_pages import AccessKeyAdmin, BusinessChannelAdmin
+from .models import AccessKey, BusinessChannel, Channel
 from .wechat.crypto import make_encoding_aes_key, make_token
 from .wechat.errors import error_for
 
@@ -377,54 +377,5 @@ def worst_level(channel: Channel) -> str:
     return next((level for level in ("bad", "warn") if level in levels), "ok")
 
 
-@admin.register(AccessKey)
-class AccessKeyAdmin(ModelAdmin):
-    """Key pairs of the resource API. The secret is shown once, when it is made."""
-
-    list_display = ["name", "shown_key", "enabled", "last_used_at", "created_at"]
-    list_filter = ["enabled"]
-    list_filter_submit = False
-    search_fields = ["name", "key"]
-    fields = ["name", "enabled"]
-
-    @admin.display(description="AccessKey", ordering="key")
-    def shown_key(self, row: AccessKey) -> SafeString:
-        return format_html('<span class="mono">{}</span>', row.key)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["shown_key", "last_used_at", "created_at"] if obj else []
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        if obj is None:
-            return ["name"]
-        return ["name", "enabled", "shown_key", "last_used_at", "created_at"]
-
-    def save_model(
-        self, request: HttpRequest, obj: AccessKey, form: ModelForm, change: bool
-    ) -> None:
-        if change:
-            super().save_model(request, obj, form, change)
-            return
-        user: Any = request.user
-        row, obj.fresh_secret = create_access_key(  # type: ignore[attr-defined]
-            obj.name, by=user
-        )
-        obj.pk, obj.key = row.pk, row.key
-        obj._state.adding = False
-
-    def response_add(
-        self, request: HttpRequest, obj: AccessKey, post_url_continue: Any = None
-    ) -> HttpResponse:
-        """Show the secret in this very answer: nothing keeps it for a next one."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": obj,
-            "title": obj.name,
-            "fresh_secret": obj.fresh_secret,  # type: ignore[attr-defined]
-        }
-        response = TemplateResponse(
-            request, "channels_wechat/new_access_key.html", context
-        )
-        response["Cache-Control"] = "no-store"
-        return response
+admin.site.register(AccessKey, AccessKeyAdmin)
+admin.site.register(BusinessChannel, BusinessChannelAdmin)

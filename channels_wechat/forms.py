@@ -1,12 +1,19 @@
-"""The console's form of a channel. Secrets go in, and never come back out of a form."""
+"""The console's forms of channels and keys. Secrets go in, and never come back out of
+a form."""
 
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from .models import Channel
+from .models import BusinessChannel, Channel
 
 # Form field -> the model's; empty means: keep, or make one up.
 SECRETS = {
@@ -79,3 +86,77 @@ class ChannelForm(forms.ModelForm):
             for field, name in SECRETS.items()
             if (value := self.cleaned_data.get(field))
         }
+
+
+WORDS_AT_MOST, WORD_LENGTH = 1000, 100
+
+
+class BusinessChannelForm(forms.ModelForm):
+    words = forms.CharField(
+        label=_("sensitive words"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 5}),
+        help_text=_("One a line. API sends with one of them are refused."),
+    )
+
+    class Meta:
+        model = BusinessChannel
+        fields = (
+            "name",
+            "channels",
+            "enabled",
+            "review",
+            "calls_per_minute",
+            "broadcasts_per_day",
+            "per_person_per_day",
+            "quiet_hours",
+            "callbacks_enabled",
+            "sign_callbacks",
+        )
+        widgets = {"channels": UnfoldAdminCheckboxSelectMultipleWidget}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["words"].initial = "\n".join(self.instance.sensitive_words)
+        off = _("Off while empty.")
+        for name in ("calls_per_minute", "broadcasts_per_day", "per_person_per_day"):
+            if name in self.fields:  # none for those who may only look
+                self.fields[name].help_text = off
+
+    def clean_words(self) -> list[str]:
+        lines = (line.strip() for line in self.cleaned_data["words"].splitlines())
+        words = list(dict.fromkeys(line for line in lines if line))
+        if len(words) > WORDS_AT_MOST:
+            raise forms.ValidationError(
+                _("At most %(count)d words.") % {"count": WORDS_AT_MOST}
+            )
+        if long := next((word for word in words if len(word) > WORD_LENGTH), None):
+            raise forms.ValidationError(
+                _("“%(word)s…” is too long: at most %(count)d characters.")
+                % {"word": long[:20], "count": WORD_LENGTH}
+            )
+        return words
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if "words" in cleaned:
+            self.instance.sensitive_words = cleaned["words"]
+        return cleaned
+
+
+class RotationForm(forms.Form):
+    """How long the old secret goes on working."""
+
+    keep_old_for_s = forms.TypedChoiceField(
+        label=_("The old secret ends"),
+        coerce=int,
+        choices=[
+            ("0", _("at once")),
+            ("3600", _("in an hour")),
+            ("86400", _("in a day")),
+            ("604800", _("in a week")),
+            ("2592000", _("in 30 days")),
+        ],
+        initial="86400",
+        widget=UnfoldAdminRadioSelectWidget,
+    )

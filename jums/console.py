@@ -36,6 +36,18 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
                 "templates_mgmt.view_template",
             ),
             Item(
+                _("General templates"),
+                "dynamic_form",
+                "admin:templates_mgmt_generaltemplate_changelist",
+                "templates_mgmt.view_generaltemplate",
+            ),
+            Item(
+                _("Strategies"),
+                "alt_route",
+                "admin:sends_strategy_changelist",
+                "sends.view_strategy",
+            ),
+            Item(
                 _("Channels"),
                 "forum",
                 "admin:channels_wechat_channel_changelist",
@@ -64,11 +76,41 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
                 "admin:users_upload_changelist",
                 "users.view_upload",
             ),
+            Item(
+                _("Lists"),
+                "playlist_add_check",
+                "admin:users_userlist_changelist",
+                "users.view_userlist",
+            ),
+            Item(
+                _("Segments"),
+                "donut_small",
+                "admin:users_segment_changelist",
+                "users.view_segment",
+            ),
         ],
     ),
     (
         _("Developers"),
         [
+            Item(
+                _("Business channels"),
+                "storefront",
+                "admin:channels_wechat_businesschannel_changelist",
+                "channels_wechat.view_businesschannel",
+            ),
+            Item(
+                _("Callback URLs"),
+                "webhook",
+                "admin:sends_callbackurl_changelist",
+                "sends.view_callbackurl",
+            ),
+            Item(
+                _("Status callbacks"),
+                "outbound",
+                "admin:sends_statusbatch_changelist",
+                "sends.view_statusbatch",
+            ),
             Item(
                 _("Access keys"),
                 "key",

@@ -60,11 +60,12 @@ class ChannelCodes(serializers.ListField):
     def to_internal_value(self, data: Any) -> list[Any]:
         codes = super().to_internal_value(data)
         known = {row.code: row for row in Channel.objects.filter(code__in=codes)}
-        if unknown := {
+        unknown: Any = {
             index: [_("No channel has the code “%(code)s”.") % {"code": code}]
             for index, code in enumerate(codes)
             if code not in known
-        }:
+        }
+        if unknown:
             raise serializers.ValidationError(unknown)
         return [known[code] for code in dict.fromkeys(codes)]
 
