@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from django.db import connection
 from django.db.models import QuerySet
 
-from users.models import Recipient, Segment, SegmentUser
+from users.audiences import members
+from users.models import Recipient, Segment
 
 from .models import AudienceRow, Send
 
@@ -61,25 +62,6 @@ def tagged(tags: Sequence[str], bind: str) -> QuerySet[Recipient]:
     if others := set(tags) - own:
         people |= Recipient.objects.filter(tags__name__in=others, tags__bind="all")
     return people
-
-
-def members(segment: Segment) -> QuerySet[Recipient]:
-    """Return the people of a segment: its fixed list, or those its tags choose."""
-    fixed = SegmentUser.objects.filter(segment=segment)
-    if fixed.exists():
-        return Recipient.objects.filter(userid__in=fixed.values("userid"))
-    people = Recipient.objects.all()
-    if segment.any_tags:
-        people = people.filter(pk__in=_with(segment.any_tags))
-    for tag in segment.all_tags:
-        people = people.filter(pk__in=_with([tag]))
-    if segment.none_tags:
-        people = people.exclude(pk__in=_with(segment.none_tags))
-    return people
-
-
-def _with(tags: Sequence[str]) -> QuerySet[Recipient, int]:
-    return Recipient.objects.filter(tags__name__in=tags).values_list("pk", flat=True)
 
 
 def _add(send: Send, people: QuerySet[Recipient]) -> None:

@@ -2,6 +2,7 @@
 
 from django.urls import re_path
 
+from .audiences import SegmentDetail, SegmentList, UserListDetail, UserListList
 from .views import (
     RecipientDetail,
     RecipientList,
@@ -13,7 +14,13 @@ from .views import (
 
 UPLOAD = r"^uploads/(?P<pk>[0-9]{1,18})/"
 
+NUMBER = r"(?P<pk>[0-9]{1,18})"
+
 urlpatterns = [
+    re_path(r"^lists/\Z", UserListList.as_view()),
+    re_path(rf"^lists/{NUMBER}/\Z", UserListDetail.as_view()),
+    re_path(r"^segments/\Z", SegmentList.as_view()),
+    re_path(rf"^segments/{NUMBER}/\Z", SegmentDetail.as_view()),
     re_path(r"^uploads/\Z", UploadList.as_view()),
     re_path(rf"{UPLOAD}\Z", UploadDetail.as_view()),
     re_path(rf"{UPLOAD}errors/\Z", UploadErrors.as_view()),
