@@ -14,6 +14,7 @@ from .console import (
     history,
     overview,
     results,
+    reviewing,
     status_callbacks,
     steps,
 )
@@ -58,6 +59,8 @@ class SendAdmin(ModelAdmin):
             ("<int:pk>/delete/", steps.delete, "delete"),
             ("<int:pk>/progress/", results.progress, "progress"),
             ("<int:pk>/deliveries.<kind:kind>", results.export, "export"),
+            ("<int:pk>/approve/", reviewing.approve, "approve"),
+            ("<int:pk>/reject/", reviewing.reject, "reject"),
             ("<int:pk>/again/", results.send_again, "again"),
             ("<int:pk>/<action:action>/", results.act, "act"),
         ]

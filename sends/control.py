@@ -249,8 +249,13 @@ def reject(send: Send, by: User, note: str) -> None:
     )
 
 
+def is_own(send: Send, user: User) -> bool:
+    """Whether the send is `user`'s: nobody reviews their own."""
+    return user.get_username() == send.owner or user.pk == send.created_by_id
+
+
 def _review(send: Send, by: User, **fields: object) -> None:
-    if by.get_username() == send.owner or by.pk == send.created_by_id:
+    if is_own(send, by):
         raise PermissionDenied(_("Nobody reviews their own sends."))
     _change(
         send,

@@ -167,6 +167,7 @@ class Send(models.Model):
         permissions = [
             ("submit_send", _("Can submit a send")),
             ("control_send", _("Can pause, resume and cancel a send")),
+            ("review_send", _("Can review a send")),
         ]
         indexes = [
             models.Index(
@@ -200,6 +201,7 @@ class Send(models.Model):
         """Whether anything may still happen without a person."""
         return self.status not in {
             Send.Status.DRAFT,
+            Send.Status.REJECTED,
             Send.Status.FINISHED,
             Send.Status.CANCELED,
         }

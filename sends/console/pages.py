@@ -74,7 +74,9 @@ def fragment(
 
 def sends() -> Any:
     """Return sends with what every page about one shows."""
-    return Send.objects.select_related("channel", "template", "created_by")
+    return Send.objects.select_related(
+        "channel", "template", "created_by", "business_channel"
+    )
 
 
 def get_send(pk: int) -> Send:

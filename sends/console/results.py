@@ -17,6 +17,7 @@ from sends import control, drafting, preflight, reporting
 from sends.models import Delivery, Drain, Send
 from sends.sending import CHINA
 
+from . import reviewing
 from .checks import download
 from .forms import AgainForm
 from .pages import (
@@ -52,6 +53,7 @@ def send(request: HttpRequest, pk: int) -> HttpResponse:
         found.title or found.msgid,
         send=found,
         every=_every(found),
+        **reviewing.told(request, found),
         **_told(request, found),
         **_deliveries(request, found),
     )

@@ -1,0 +1,55 @@
+"""Sends of business systems that wait for a person who is not their owner."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from sends import control
+from sends.models import Send
+
+from .pages import get_send, needs, operator, to_send
+
+REVIEW = "sends.review_send"
+
+
+def told(request: HttpRequest, found: Send) -> dict[str, Any]:
+    """Return what a send's page shows of its review."""
+    waits = found.status == Send.Status.IN_REVIEW
+    allowed = waits and request.user.has_perm(REVIEW)
+    own = control.is_own(found, operator(request))
+    return {"may_review": allowed and not own, "own_review": allowed and own}
+
+
+@needs(REVIEW)
+@require_POST
+def approve(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let it go."""
+    found = get_send(pk)
+    try:
+        control.approve(found, operator(request))
+    except control.WrongState as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, _("Approved: it is being sent."))
+    return to_send(found)
+
+
+@needs(REVIEW)
+@require_POST
+def reject(request: HttpRequest, pk: int) -> HttpResponse:
+    """Refuse it, with a reason that its owner reads."""
+    found = get_send(pk)
+    note = " ".join(request.POST.get("note", "").replace("\0", "").split())
+    if not note:
+        messages.warning(request, _("Say why, so that its owner can mend it."))
+        return to_send(found)
+    try:
+        control.reject(found, operator(request), note)
+    except control.WrongState as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, _("Rejected: nothing of it is sent."))
+    return to_send(found)
