@@ -8,6 +8,7 @@ from auditlog.registry import auditlog
 from django.contrib.auth.models import Group, User
 
 from channels_wechat.models import AccessKey, BusinessChannel, Channel
+from sends.models import CallbackURL
 
 
 def mask(value: str) -> str:
@@ -60,6 +61,7 @@ def register() -> None:
         mask_fields=["master_secret"],
         mask_callable="jums.audit.mask",
     )
+    auditlog.register(CallbackURL, include_fields=["url", "default", "types"])
     auditlog.register(
         User,
         include_fields=[

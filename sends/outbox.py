@@ -9,12 +9,13 @@ import json
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from .models import Chunk, Delivery
+from .models import Chunk, Delivery, Send
 from .querysets import is_postgresql, stamp
 from .waking import wake
 
@@ -69,6 +70,7 @@ _ERROR_CODE = f"""
             THEN {_case("trim(d.error)", RECEIPTS, str(OTHER_RECEIPT))}
     END
 """
+_NOT_RETRACTED: Final = {"type_": "8", "error_code": str(NOT_RETRACTED)}
 _ROUTES = """
     SELECT s.id, u.id, u.types
     FROM sends_send AS s
@@ -101,7 +103,13 @@ def sent(send_ids: Collection[int], delivery_ids: Sequence[int], at: datetime) -
     condition = f"""d.id {_among()} AND d.sent_at = %s AND d.status
         IN ({Status.ACCEPTED:d}, {Status.REFUSED:d}, {Status.UNKNOWN:d})"""
     chosen = [_ids(delivery_ids), stamp(at)]
-    return _write(send_ids, condition, chosen, stamp(at))
+    count = _write(send_ids, condition, chosen, stamp(at))
+    retracted = Send.objects.filter(pk__in=send_ids, retracted_at__isnull=False)
+    if count and (late := list(retracted.values_list("pk", flat=True))):
+        # It was on its way to WeChat when somebody wanted it back.
+        condition += f" AND d.status <> {Status.REFUSED:d}"
+        count += _write(late, condition, chosen, stamp(at), **_NOT_RETRACTED)
+    return count
 
 
 def received(send_ids: Collection[int], delivery_ids: Collection[int]) -> int:
@@ -132,8 +140,7 @@ def not_retracted(send_ids: Collection[int]) -> int:
         condition,
         [_ids(send_ids)],
         stamp(timezone.now()),
-        type_="8",
-        error_code=str(NOT_RETRACTED),
+        **_NOT_RETRACTED,
     )
 
 
@@ -225,21 +232,24 @@ def _table() -> str:
         value ->> 2 AS types FROM json_each(%s)) AS r"""
 
 
-# url -> when (monotonic) it was last asked to be told later, by this process.
-_rung: dict[int, float] = {}
+# url -> until when (monotonic) a call of this process is under way to it.
+_planned: dict[int, float] = {}
 
 
 def _ring(url_ids: Sequence[int], *, at_once: bool) -> None:
     """Have the URLs told after the commit: now, or when few items waited a little."""
     for url_id in url_ids:
-        delay_s = 0 if at_once else WAIT_S
-        now = time.monotonic()
-        if delay_s and now - _rung.get(url_id, -WAIT_S) < WAIT_S:
-            continue  # a call is under way that will find these items, too
-        if delay_s:
-            _rung[url_id] = now
         transaction.on_commit(
-            lambda url_id=url_id, delay_s=delay_s: wake(  # type: ignore[misc]
-                "tell_statuses", url_id, delay_s=delay_s
-            )
+            partial(wake, "tell_statuses", url_id)
+            if at_once
+            else partial(ring_later, url_id, WAIT_S)
         )
+
+
+def ring_later(url_id: int, delay_s: int) -> None:
+    """Have a URL told in so many seconds, unless a call is on its way already: it
+    rings again for what it leaves."""
+    now = time.monotonic()
+    if now >= _planned.get(url_id, 0):
+        _planned[url_id] = now + delay_s
+        wake("tell_statuses", url_id, delay_s=delay_s)

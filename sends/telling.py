@@ -20,6 +20,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +33,14 @@ from django.utils import timezone, translation
 
 from . import calling, problems
 from .models import Delivery, Send, StatusCallback
-from .outbox import NOT_RETRACTED, ONE_POST, OUTCOME_UNKNOWN, SKIPPED, WAIT_S
+from .outbox import (
+    NOT_RETRACTED,
+    ONE_POST,
+    OUTCOME_UNKNOWN,
+    SKIPPED,
+    WAIT_S,
+    ring_later,
+)
 from .status_models import CallbackURL, StatusBatch
 from .waking import wake, wake_on_commit
 
@@ -106,9 +114,21 @@ def tell(url_pk: int) -> None:
     while time.monotonic() < until:
         leased = _take(url_pk)
         if leased is None:
+            _ring_for_the_rest(url_pk)
             return
         _record(leased, _post(leased))
     wake("tell_statuses", url_pk)
+
+
+def _ring_for_the_rest(url_pk: int) -> None:
+    """Come back when items that are too few and too young are old enough."""
+    items = StatusCallback.objects.filter(url=url_pk, batch=None).order_by("pk")
+    oldest = items.values_list("at", flat=True).first()
+    if oldest is None or in_line().filter(url=url_pk).exists():
+        return  # nothing, or not before the line moves on: the sweep looks after that
+    waits = (oldest + WAIT - timezone.now()).total_seconds()
+    if waits > 0:  # else somebody else is at it, or callbacks are switched off
+        ring_later(url_pk, math.ceil(waits))
 
 
 def replay(batches: QuerySet[StatusBatch]) -> int:

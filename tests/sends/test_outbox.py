@@ -179,6 +179,21 @@ def test_a_retraction_of_what_has_left_fails(send, listen):
     assert told() == [("a", 8, 9300), ("b", 8, 9300)]
 
 
+def test_what_was_on_its_way_when_it_was_retracted_is_told_so(send, listen):
+    listen()
+    rows(send, ("a", "o1", 1), ("b", "o2", 1))
+    Send.objects.filter(pk=send.pk).update(retracted_at=timezone.now())
+    a, b = Delivery.objects.filter(send=send).order_by("pk")
+    now = timezone.now()
+
+    with transaction.atomic():
+        results = [Result(a.pk, 2, 11), Result(b.pk, 5, None, 40003, "invalid openid")]
+        Send.objects.move(Delivery.objects.record(results, now))
+        outbox.sent([send.pk], [a.pk, b.pk], now)
+
+    assert told() == [("a", 2, None), ("b", 3, 40003), ("a", 8, 9300)]
+
+
 def test_only_chosen_types_are_told(send, listen):
     listen(types=[1, 6])
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import hmac
+import threading
 import time
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from channels_wechat.business_channels import create_business_channel
@@ -270,6 +272,25 @@ def test_a_worker_that_comes_back_too_late_changes_nothing(put, url, receiver):
     telling._record(leased, attempt)
 
     assert states() == [State.DELIVERED]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_tell_everything_once_and_in_order(put, url, receiver):
+    put(*[(f"u{n}", 0) for n in range(1000)])
+
+    def work() -> None:
+        for _turn in range(30):
+            telling.tell(url.pk)
+        connection.close()
+
+    workers = [threading.Thread(target=work) for _worker in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert [item["userid"] for item in receiver.items] == [f"u{n}" for n in range(1000)]
+    assert states() == [State.DELIVERED] * 10
 
 
 def test_no_answer_in_time_is_a_failure(put, url, receiver, monkeypatch):
