@@ -42,7 +42,10 @@ class CallbackURL(models.Model):
     """Where a business system hears of its sends. At most five per business channel."""
 
     business_channel = models.ForeignKey(
-        BusinessChannel, models.CASCADE, related_name="callback_urls"
+        BusinessChannel,
+        models.CASCADE,
+        related_name="callback_urls",
+        verbose_name=_("business channel"),
     )
     # Text: what a URL may be is said by sends.calling.
     url = models.CharField("URL", max_length=500)

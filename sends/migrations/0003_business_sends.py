@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                 ('types', models.JSONField(default=list, verbose_name='types')),
                 ('verified_at', models.DateTimeField(editable=False, null=True, verbose_name='verified')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('business_channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='callback_urls', to='channels_wechat.businesschannel')),
+                ('business_channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='callback_urls', to='channels_wechat.businesschannel', verbose_name='business channel')),
             ],
             options={
                 'verbose_name': 'callback URL',
