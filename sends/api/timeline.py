@@ -1,0 +1,152 @@
+"""What happened to one person, over the resource API."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+)
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+from channels_wechat.api.auth import console_user
+from channels_wechat.api.schema import COMMON, refused
+from sends import timeline
+from sends.models import Delivery
+
+from .serializers import DELIVERY_STATUSES
+
+SHOWN = {
+    "at": "2026-11-22T20:00:01+08:00",
+    "what": "delivery",
+    "channel": "hr",
+    "openid": "oSB0000000000000000000000001",
+    "msgid": "v:1t:1763812800p:12345678n:123456",
+    "title": "Meeting on Monday",
+    "status": "refused",
+    "errcode": 43004,
+    "error": "require subscribe",
+    "meaning": "This person does not follow the account.",
+    "advice": "Ask them to follow it again.",
+}
+
+
+class TimelineItemSerializer(serializers.Serializer[timeline.Item]):
+    """One thing that happened."""
+
+    at = serializers.DateTimeField()
+    what = serializers.ChoiceField(
+        ["bound", "followed", "unfollowed", "delivery", "receipt"],
+        help_text=gettext_lazy("bound: the openID was uploaded, entered or changed."),
+    )
+    channel = serializers.CharField()
+    openid = serializers.CharField()
+    msgid = serializers.CharField(
+        source="delivery.send.msgid", default=None, allow_null=True
+    )
+    title = serializers.CharField(
+        source="delivery.send.title", default=None, allow_null=True
+    )
+    status = serializers.SerializerMethodField()
+    errcode = serializers.IntegerField(
+        source="delivery.errcode", default=None, allow_null=True
+    )
+    error = serializers.CharField(
+        source="delivery.error", default="", help_text=gettext_lazy("WeChat's words.")
+    )
+    meaning = serializers.CharField(help_text=gettext_lazy("Why, in plain words."))
+    advice = serializers.CharField(help_text=gettext_lazy("What to do about it."))
+
+    def get_status(self, item: timeline.Item) -> str | None:
+        """The delivery's status as it is now; null for what is no delivery."""
+        if item.delivery is None:
+            return None
+        return Delivery.Status(item.delivery.status).name.lower()
+
+
+class TimelineSerializer(serializers.Serializer[Any]):
+    """A page of it, newest first."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = TimelineItemSerializer(many=True)
+
+
+class Timeline(GenericAPIView[Any]):
+    """Why didn't zhangsan get it?"""
+
+    permission_required = "sends.view_send"
+    serializer_class = TimelineSerializer
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="recipients_timeline",
+        summary="What happened to a person",
+        description=f"OpenIDs, follows, deliveries and receipts, newest first; of "
+        f"deliveries also why they failed. `status` is one of "
+        f"{', '.join(DELIVERY_STATUSES)}. Whoever asks from the console needs to see "
+        f"both sends and recipients.",
+        parameters=[
+            OpenApiParameter("cursor", OpenApiTypes.STR, description="From `next`.")
+        ],
+        responses={
+            200: OpenApiResponse(
+                TimelineSerializer,
+                examples=[
+                    OpenApiExample(
+                        "page", {"next": None, "previous": None, "results": [SHOWN]}
+                    )
+                ],
+            ),
+            404: refused("not_found", "No such recipient."),
+            **COMMON,
+        },
+    )
+    def get(self, request: Request, userid: str) -> Response:
+        person = console_user(request)
+        if person is not None and not person.has_perm("users.view_recipient"):
+            raise PermissionDenied
+        if not timeline.exists(userid):
+            raise NotFound(_("No such recipient."))
+        found = timeline.read(userid, _decoded(request.query_params.get("cursor")))
+        link = None
+        if found.next is not None:
+            address = request.build_absolute_uri()
+            link = replace_query_param(address, "cursor", _encoded(found.next))
+        page = {"next": link, "previous": None, "results": found.items}
+        return Response(TimelineSerializer(page).data)
+
+
+def _encoded(cursor: timeline.Cursor) -> str:
+    text = f"{cursor.before_id} {cursor.before.isoformat()}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _decoded(text: str | None) -> timeline.Cursor | None:
+    """Raises NotFound for what is none of ours, as the other lists do."""
+    if not text:
+        return None
+    try:
+        number, _space, moment = (
+            base64.urlsafe_b64decode(text.encode()).decode().partition(" ")
+        )
+        cursor = timeline.Cursor(int(number), datetime.fromisoformat(moment))
+    except (binascii.Error, ValueError):
+        raise NotFound(_("That cursor is none of ours.")) from None
+    if not 0 < cursor.before_id < 2**63 or timezone.is_naive(cursor.before):
+        raise NotFound(_("That cursor is none of ours."))
+    return cursor

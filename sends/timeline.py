@@ -1,0 +1,85 @@
+"""Why did this person not get it? What happened to one person, newest first."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from users.models import OpenID, Recipient
+
+from . import preflight, reporting
+from .models import Delivery
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that happened. `what` is "bound", "followed", "unfollowed", "delivery"
+    or "receipt"; `meaning` and `advice` are in the reader's language."""
+
+    at: datetime
+    what: str
+    channel: str
+    openid: str
+    delivery: Delivery | None = None
+    meaning: str = ""
+    advice: str = ""
+
+
+class Cursor(NamedTuple):
+    """Go on with deliveries before this id, and other things before this time."""
+
+    before_id: int
+    before: datetime
+
+
+class Page(NamedTuple):
+    items: list[Item]
+    next: Cursor | None
+
+
+def exists(userid: str) -> bool:
+    """Whether we know anything of the person: a recipient, or sends to a former one."""
+    return (
+        Recipient.objects.filter(userid=userid).exists()
+        or Delivery.objects.filter(userid=userid).exists()
+    )
+
+
+def read(userid: str, cursor: Cursor | None = None) -> Page:
+    """Return a page of what happened to the person; a few queries, all by index."""
+    bindings = list(
+        OpenID.objects.filter(recipient__userid=userid).select_related("channel")
+    )
+    openids = [binding.openid for binding in bindings]
+    found = reporting.history(userid, openids, cursor.before_id if cursor else None)
+    items = [item for row in found.rows for item in _of_delivery(row)]
+    following = None
+    if found.next:
+        oldest = min(item.at for item in items if item.what == "delivery")
+        following = Cursor(found.next, oldest)
+    items += [
+        item
+        for item in _of_bindings(bindings)
+        if (cursor is None or item.at < cursor.before)
+        and (following is None or item.at >= following.before)
+    ]
+    items.sort(key=lambda item: item.at, reverse=True)
+    return Page(items, following)
+
+
+def _of_bindings(bindings: Iterable[OpenID]) -> Iterator[Item]:
+    for one in bindings:
+        yield Item(one.updated_at, "bound", one.channel.code, one.openid)
+        if one.followed is not None and one.followed_at is not None:
+            what = "followed" if one.followed else "unfollowed"
+            yield Item(one.followed_at, what, one.channel.code, one.openid)
+
+
+def _of_delivery(row: Delivery) -> Iterator[Item]:
+    send = row.send
+    at = row.sent_at or send.prepared_at or send.submitted_at or send.created_at
+    reason = reporting.explain(row, preflight.labels_of(send))
+    told = (reason.title, reason.advice) if reason else ("", "")
+    yield Item(at, "delivery", row.channel.code, row.openid, row, *told)
+    if row.receipt_at is not None:
+        yield Item(row.receipt_at, "receipt", row.channel.code, row.openid, row, *told)
