@@ -130,7 +130,8 @@ def test_no_page_is_wider_than_a_phone(page, live_server, language):
         page.wait_for_load_state("networkidle")
         width = page.evaluate("document.documentElement.scrollWidth")
         wide = page.evaluate(
-            "[...document.querySelectorAll('#main *')].filter(e => e.getBoundingClientRect()"
-            ".right > 391).map(e => e.className).slice(0, 5)"
+            "[...document.querySelectorAll('#main *')]"
+            ".filter(e => e.getBoundingClientRect().right > 391)"
+            ".map(e => e.className).slice(0, 5)"
         )
         assert width <= 390, (address, wide)
