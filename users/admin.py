@@ -2,9 +2,12 @@
 
 from django.contrib import admin
 
-from .models import Recipient, Upload
+from .audience_pages import SegmentAdmin, UserListAdmin
+from .models import Recipient, Segment, Upload, UserList
 from .recipient_pages import RecipientAdmin
 from .upload_pages import UploadAdmin
 
 admin.site.register(Recipient, RecipientAdmin)
 admin.site.register(Upload, UploadAdmin)
+admin.site.register(UserList, UserListAdmin)
+admin.site.register(Segment, SegmentAdmin)
