@@ -17,8 +17,9 @@ from .console import (
     reviewing,
     status_callbacks,
     steps,
+    strategies,
 )
-from .models import CallbackURL, InboundEvent, Send, StatusBatch
+from .models import CallbackURL, InboundEvent, Send, StatusBatch, Strategy
 
 
 class KindConverter(StringConverter):
@@ -99,3 +100,4 @@ class InboundEventAdmin(ModelAdmin):
 
 admin.site.register(CallbackURL, status_callbacks.CallbackURLAdmin)
 admin.site.register(StatusBatch, status_callbacks.StatusBatchAdmin)
+admin.site.register(Strategy, strategies.StrategyAdmin)
