@@ -379,7 +379,8 @@ def test_a_verified_callback_url_and_a_valid_strategy_are_kept(
     CallbackURL.objects.create(
         business_channel=sender, url="https://a.example/", verified_at=timezone.now()
     )
-    strategy = Strategy.objects.create(name="s", business_channel=sender)
+    steps = [{"channel": sender.channels.get().code, "wait_s": 0, "trigger": "refused"}]
+    strategy = Strategy.objects.create(name="s", business_channel=sender, steps=steps)
     body = {
         "aud_userid": ["zhangsan"],
         "msg_wechatoa": [message],
