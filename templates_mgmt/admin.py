@@ -26,8 +26,9 @@ from channels_wechat.models import Channel
 from channels_wechat.wechat.errors import WeChatError
 
 from . import previewing, refreshing
+from .general_pages import GeneralTemplateAdmin
 from .hints import hint
-from .models import Template
+from .models import GeneralTemplate, Template
 from .tasks import refresh_templates
 
 REFRESH = "channels_wechat.refresh_templates"
@@ -283,3 +284,6 @@ class ChannelWithTemplatesAdmin(ChannelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Channel]
     ) -> None:
         refresh_and_tell(request, list(queryset))
+
+
+admin.site.register(GeneralTemplate, GeneralTemplateAdmin)

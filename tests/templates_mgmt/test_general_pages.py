@@ -1,0 +1,77 @@
+"""The console's pages of general templates."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from templates_mgmt.models import GeneralTemplate
+from tests.factories import TemplateFactory
+
+pytestmark = pytest.mark.django_db
+ADD = reverse("admin:templates_mgmt_generaltemplate_add")
+FORM = {
+    "name": "Shipped",
+    "general": "on",
+    "value-thing1": "Order {{order}}",
+    "value-time2": "{{at}}",
+}
+
+
+@pytest.fixture
+def template():
+    return TemplateFactory(title="Parcel")
+
+
+def change_of(row):
+    return reverse("admin:templates_mgmt_generaltemplate_change", args=[row.pk])
+
+
+def test_a_template_is_chosen_first_then_filled(admin_client, template):
+    assert "Parcel" in admin_client.get(ADD).text
+    address = f"{ADD}?template={template.pk}"
+    assert 'name="value-thing1"' in admin_client.get(address).text
+
+    admin_client.post(address, FORM)
+
+    row = GeneralTemplate.objects.get()
+    assert row.template == template
+    assert row.data == {"thing1": "Order {{order}}", "time2": "{{at}}"}
+    page = admin_client.get(change_of(row)).text
+    assert 'value="Order {{order}}"' in page
+    admin_client.post(change_of(row), {**FORM, "value-thing1": "Parcel"})
+    row.refresh_from_db()
+    assert row.data["thing1"] == "Parcel"
+    everything = reverse("admin:templates_mgmt_generaltemplate_changelist")
+    assert "Shipped" in admin_client.get(everything).text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"value-thing1": ""}, "value-thing1"),
+        ({"value-time2": "soon"}, "value-time2"),
+        ({"name": ""}, "name"),
+        ({"miniprogram_path": "pages/index"}, "miniprogram_appid"),
+    ],
+)
+def test_what_is_wrong_is_said(admin_client, template, wrong, field):
+    answer = admin_client.post(f"{ADD}?template={template.pk}", {**FORM, **wrong})
+
+    assert list(answer.context["adminform"].form.errors) == [field]
+    assert not GeneralTemplate.objects.exists()
+
+
+def test_an_unknown_template_is_404(admin_client):
+    assert admin_client.get(f"{ADD}?template=99").status_code == 404
+
+
+def test_who_may_look_may_not_change(person, template):
+    row = GeneralTemplate.objects.create(
+        name="Shipped", template=template, data={"thing1": "{{order}}"}
+    )
+    viewer = Client()
+    viewer.force_login(person("templates_mgmt.view_generaltemplate").user)
+
+    assert "thing1: {{order}}" in viewer.get(change_of(row)).text
+    assert viewer.post(change_of(row), FORM).status_code == 403
+    assert viewer.get(ADD).status_code == 403
