@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from django.utils import translation
 
 from tests import services
 
@@ -11,6 +12,13 @@ pytest_plugins = ["tests.api_fixture", "tests.sandbox_fixture"]
 
 # Playwright's driver runs an event loop in the test's own thread.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+
+@pytest.fixture(autouse=True)
+def _language_of_its_own() -> Iterator[None]:
+    """A page asked for in Chinese leaves the thread Chinese; the next test is not."""
+    with translation.override("en"):
+        yield
 
 
 def pytest_report_header() -> str:
