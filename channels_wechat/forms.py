@@ -112,6 +112,7 @@ class BusinessChannelForm(forms.ModelForm):
             "quiet_hours",
             "callbacks_enabled",
             "sign_callbacks",
+            "track_clicks",
         )
         widgets = {"channels": UnfoldAdminCheckboxSelectMultipleWidget}
 

@@ -225,7 +225,7 @@ class BusinessChannelAdmin(KeyAdmin):
             ),
             (
                 _("Status callbacks"),
-                {"fields": [("callbacks_enabled", "sign_callbacks")]},
+                {"fields": [("callbacks_enabled", "sign_callbacks"), "track_clicks"]},
             ),
         ]
         if obj is not None:

@@ -56,6 +56,7 @@ def register() -> None:
             "sensitive_words",
             "callbacks_enabled",
             "sign_callbacks",
+            "track_clicks",
         ],
         m2m_fields={"channels"},
         mask_fields=["master_secret"],

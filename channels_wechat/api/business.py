@@ -37,6 +37,7 @@ SHOWN: dict[str, Any] = {
     "sensitive_words": ["免费"],
     "callbacks_enabled": True,
     "sign_callbacks": False,
+    "track_clicks": False,
     "created_at": "2026-11-22T12:00:00+08:00",
     "last_used_at": None,
 }
@@ -100,6 +101,7 @@ class BusinessChannelSerializer(serializers.ModelSerializer[BusinessChannel]):
             "sensitive_words",
             "callbacks_enabled",
             "sign_callbacks",
+            "track_clicks",
             "created_at",
             "last_used_at",
         ]

@@ -26,6 +26,7 @@ SHOWN = {
     "sensitive_words",
     "callbacks_enabled",
     "sign_callbacks",
+    "track_clicks",
     "created_at",
     "last_used_at",
 }
