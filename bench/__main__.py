@@ -46,7 +46,7 @@ def measure(it: Stage, messages: int, rounds: int, times: int) -> dict:
     logging.disable(logging.INFO)
     from django.core.management import call_command
 
-    from . import product
+    from . import lists, product
 
     call_command("migrate", verbosity=0)
     channel = product.make_channel(CONNECTIONS)
@@ -99,6 +99,15 @@ def measure(it: Stage, messages: int, rounds: int, times: int) -> dict:
     ]
     rows.append(
         row(f"a send {times} times as large / it", large_rate / median["product"], 0.9)
+    )
+    times_json = lists.checking_to_reading(100_000, rounds + 2)
+    rows.append(
+        {
+            "row": "checking 100,000 userids / json.loads of the same body",
+            "figure": round(times_json, 2),
+            "goal": "at most 5",
+            "reached": times_json <= 5,
+        }
     )
     growth = large_rss - small_rss
     rows.append(
