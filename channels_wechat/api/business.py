@@ -148,7 +148,7 @@ class BusinessChannelList(ListAPIView[BusinessChannel]):
     @extend_schema(
         operation_id="business_channels_list",
         summary="List the business channels",
-        responses={200: BusinessChannelSerializer(many=True), **COMMON},
+        responses={200: BusinessChannelSerializer(many=True), 400: INVALID, **COMMON},
         examples=[OpenApiExample("business channel", SHOWN, response_only=True)],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

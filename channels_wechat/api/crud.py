@@ -57,7 +57,7 @@ def describe_list(
         get=extend_schema(
             operation_id=f"{plural}_list",
             summary=f"List the {words}",
-            responses={200: serializer(many=True), **COMMON},
+            responses={200: serializer(many=True), 400: INVALID, **COMMON},
             examples=[example],
         ),
         post=extend_schema(

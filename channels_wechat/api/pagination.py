@@ -3,7 +3,7 @@
 import re
 
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor
 from rest_framework.pagination import CursorPagination as RestCursorPagination
 from rest_framework.request import Request
@@ -21,12 +21,18 @@ class CursorPagination(RestCursorPagination):
     invalid_cursor_message = _("That cursor is none of ours.")  # type: ignore[assignment]
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """Return the cursor of the call. Raises NotFound unless it points at an id."""
-        cursor = super().decode_cursor(request)
+        """Return the cursor of the call. Raises ValidationError unless it is ours."""
+        try:
+            cursor = super().decode_cursor(request)
+        except NotFound:
+            raise self._wrong() from None
         position = "" if cursor is None else str(cursor.position or "")
         if position and not _ID.match(position):
-            raise NotFound(self.invalid_cursor_message)
+            raise self._wrong()
         return cursor
+
+    def _wrong(self) -> ValidationError:
+        return ValidationError({self.cursor_query_param: self.invalid_cursor_message})
 
 
 class OldestFirst(CursorPagination):

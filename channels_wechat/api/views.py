@@ -78,7 +78,7 @@ class ChannelList(ListAPIView[Channel]):
     @extend_schema(
         operation_id="channels_list",
         summary="List the channels",
-        responses={200: ChannelSerializer(many=True), **COMMON},
+        responses={200: ChannelSerializer(many=True), 400: INVALID, **COMMON},
         examples=[OpenApiExample("channel", SHOWN, response_only=True)],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -71,7 +71,7 @@ class UploadList(ListAPIView[Upload]):
     @extend_schema(
         operation_id="uploads_list",
         summary="List the uploads",
-        responses={200: UploadSerializer(many=True), **COMMON},
+        responses={200: UploadSerializer(many=True), 400: INVALID, **COMMON},
         examples=[OpenApiExample("upload", SHOWN_UPLOAD, response_only=True)],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -155,7 +155,12 @@ class UploadErrors(UploadView):
     @extend_schema(
         operation_id="uploads_errors_list",
         summary="List the rows with problems",
-        responses={200: UploadErrorSerializer(many=True), 404: NOT_FOUND, **COMMON},
+        responses={
+            200: UploadErrorSerializer(many=True),
+            400: INVALID,
+            404: NOT_FOUND,
+            **COMMON,
+        },
         examples=[
             OpenApiExample(
                 "error",

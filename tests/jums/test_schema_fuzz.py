@@ -1,0 +1,56 @@
+"""The described API, called as its own description allows and forbids: no fault of
+ours, and no status that the description does not name."""
+
+import base64
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import status_code_conformance
+
+from channels_wechat import access_keys
+from tests.factories import OpenIDFactory, SendFactory
+
+schema = schemathesis.openapi.from_wsgi(
+    "/api/schema/?format=json", get_wsgi_application()
+)
+
+
+@pytest.fixture
+def one_connection():
+    """Requests keep the test's own database connection, as Django's client has it."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def authorization(db, one_connection):
+    row, secret = access_keys.create_access_key("fuzz")
+    send = SendFactory()
+    OpenIDFactory(channel=send.channel, recipient__userid="zhangsan")
+    pair = base64.b64encode(f"{row.key}:{secret}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+@schema.include(path_regex="^/api/").parametrize()
+@settings(
+    max_examples=6,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_answer_is_our_fault_or_undescribed(case, authorization):
+    response = case.call(headers=authorization)
+
+    case.validate_response(
+        response, checks=[not_a_server_error, status_code_conformance]
+    )
