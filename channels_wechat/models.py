@@ -271,9 +271,14 @@ class BusinessChannel(models.Model):
     track_clicks = models.BooleanField(_("track clicks"), default=False)
     callbacks_enabled = models.BooleanField(_("status callbacks"), default=True)
     sign_callbacks = models.BooleanField(_("sign status callbacks"), default=False)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, editable=False
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        verbose_name=_("created by"),
     )
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
 

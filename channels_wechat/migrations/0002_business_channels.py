@@ -44,10 +44,10 @@ class Migration(migrations.Migration):
                 ('track_clicks', models.BooleanField(default=False, verbose_name='track clicks')),
                 ('callbacks_enabled', models.BooleanField(default=True, verbose_name='status callbacks')),
                 ('sign_callbacks', models.BooleanField(default=False, verbose_name='sign status callbacks')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
                 ('last_used_at', models.DateTimeField(editable=False, null=True, verbose_name='last used')),
                 ('channels', models.ManyToManyField(blank=True, related_name='business_channels', to='channels_wechat.channel', verbose_name='channels')),
-                ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL)),
+                ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, to=settings.AUTH_USER_MODEL, verbose_name='created by')),
             ],
             options={
                 'verbose_name': 'business channel',
