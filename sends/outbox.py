@@ -152,7 +152,7 @@ def clicked(delivery: Delivery) -> int:
         [delivery.pk],
         stamp(timezone.now()),
         type_="6",
-        error_code="NULL",
+        error_code="CAST(NULL AS integer)",
     )
 
 
