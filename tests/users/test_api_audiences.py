@@ -1,6 +1,5 @@
 """Black and white lists, and segments, over the resource API."""
 
-
 import pytest
 
 from tests.factories import RecipientFactory, SendFactory, TagFactory
