@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import translation
 
 from tests import services
@@ -19,6 +21,28 @@ def _language_of_its_own() -> Iterator[None]:
     """A page asked for in Chinese leaves the thread Chinese; the next test is not."""
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Primary keys begin above a thousand, as they soon do in use.
+
+    A page that writes one with a thousands separator into an address fails then.
+    """
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        tables = connection.introspection.django_table_names(only_existing=True)
+        for table in tables:
+            for sequence in connection.introspection.get_sequences(cursor, table):
+                if connection.vendor == "postgresql":
+                    sql = "SELECT setval(pg_get_serial_sequence(%s, %s), 123456)"
+                    cursor.execute(sql, [sequence["table"], sequence["column"]])
+                else:
+                    # AUTOINCREMENT's own table; a row exists once something was added.
+                    sql = "INSERT INTO sqlite_sequence (name, seq) VALUES (%s, 123456)"
+                    cursor.execute(
+                        "DELETE FROM sqlite_sequence WHERE name = %s", [table]
+                    )
+                    cursor.execute(sql, [table])
 
 
 def pytest_report_header() -> str:
