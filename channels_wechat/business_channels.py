@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .models import BusinessChannel, Channel, Usage
+from .refusals import CHANNEL_UNUSABLE, Refused
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -82,3 +84,17 @@ def holder(key: str, secret: str) -> BusinessChannel | None:
             Q(last_used_at=None) | Q(last_used_at__lt=now - SEEN_EVERY), pk=row.pk
         ).update(last_used_at=now)
     return row
+
+
+def usable_channels(row: BusinessChannel) -> list[Channel]:
+    """Return the enabled channels the business channel may use, the oldest first.
+
+    Raises Refused (1015008) when there is none.
+    """
+    channels = list(row.channels.filter(enabled=True).order_by("pk"))
+    if not channels:
+        raise Refused(
+            CHANNEL_UNUSABLE,
+            _("No enabled WeChat channel is authorised for this business channel."),
+        )
+    return channels

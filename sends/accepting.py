@@ -4,7 +4,7 @@ the msgid, the others are its parts."""
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,33 +16,35 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels_wechat import protection
-from channels_wechat.api.v1 import (
+from channels_wechat.business_channels import usable_channels
+from channels_wechat.models import BusinessChannel, Channel
+from channels_wechat.refusals import (
+    ALREADY_RETRACTED,
+    BROADCASTS_USED_UP,
     CHANNEL_UNUSABLE,
     ILLEGAL,
+    NO_SUCH_BLACKLIST,
+    NO_SUCH_TEMPLATE,
+    NOT_GENERAL,
+    OWNER_NEEDED,
+    QUIET_HOURS,
+    SENSITIVE_WORD,
+    STRATEGY_INVALID,
     Refused,
-    usable_channels,
+    illegal,
 )
-from channels_wechat.models import BusinessChannel, Channel
 from channels_wechat.wechat.errors import WeChatError
+from channels_wechat.wechat.messages import fill, placeholders
 from templates_mgmt import refreshing
 from templates_mgmt.models import GeneralTemplate, Template
 from users.models import Segment, UserList
 
 from . import control, outbox, targets
-from .api.v1_parsing import Message, Options, Targets, every_text, filled, illegal
 from .models import Send, Strategy
+from .requested import Message, Options, Targets, every_text
 
 log = logging.getLogger(__name__)
 
-OWNER_NEEDED: Final = 1015023
-STRATEGY_INVALID: Final = 1015026
-BROADCASTS_USED_UP: Final = 1015029
-NO_SUCH_TEMPLATE: Final = 1015031
-NOT_GENERAL: Final = 1015032
-SENSITIVE_WORD: Final = 1015034
-QUIET_HOURS: Final = 1015038
-NO_SUCH_BLACKLIST: Final = 1015046
-ALREADY_RETRACTED: Final = 1015055
 RETRACT_WITHIN: Final = timedelta(hours=24)
 
 
@@ -65,8 +67,7 @@ def accept(
 ) -> Send:
     """Store a request and start it; return the send that has its msgid.
 
-    `audience` None is a broadcast. Raises channels_wechat.api.v1.Refused; then nothing
-    is stored.
+    `audience` None is a broadcast. Raises Refused; then nothing is stored.
     """
     channels = usable_channels(sender)
     parts = [
@@ -137,11 +138,18 @@ def general_message(
     return Message(
         "template_id",
         general.template.template_id,
-        {key: filled(text, values) for key, text in general.data.items()},
-        filled(general.url, values),
+        {key: _filled(text, values) for key, text in general.data.items()},
+        _filled(general.url, values),
         general.miniprogram_appid,
-        filled(general.miniprogram_path, values),
+        _filled(general.miniprogram_path, values),
     )
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for name in placeholders(text):
+        if name not in values:
+            raise illegal(f"template_para.{name}", _("is missing."))
+    return fill(text, values)
 
 
 def retract(sender: BusinessChannel, msgid: str) -> None:

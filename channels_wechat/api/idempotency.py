@@ -9,8 +9,9 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from channels_wechat.models import BusinessChannel, IdempotencyKey
+from channels_wechat.refusals import ILLEGAL, Refused
 
-from .v1 import ILLEGAL, Refused
+from .v1 import RefusedWith
 
 
 def once(
@@ -19,8 +20,8 @@ def once(
     """Return what `do` returns, or what it returned when `key` was first used.
 
     The key is stored in the transaction that `do` works in: either both are there or
-    neither. A failed call stores nothing and may be repeated. Raises Refused (409) when
-    the key was used with another body, or is in use right now.
+    neither. A failed call stores nothing and may be repeated. Raises RefusedWith (409)
+    when the key was used with another body.
     """
     if not key:
         return do()
@@ -47,7 +48,7 @@ def once(
 
 def _same(used: IdempotencyKey, body_hash: str) -> dict[str, Any]:
     if used.body_hash != body_hash:
-        raise Refused(
-            ILLEGAL, _("Idempotency-Key: was used with another request."), 409
+        raise RefusedWith(
+            409, ILLEGAL, _("Idempotency-Key: was used with another request.")
         )
     return dict(used.answer)

@@ -8,7 +8,7 @@ as JSON.
 import base64
 import binascii
 import logging
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -21,7 +21,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView, set_rollback
 
 from channels_wechat import access_keys, business_channels, protection, tokens
-from channels_wechat.models import AccessKey, BusinessChannel, Channel
+from channels_wechat.business_channels import usable_channels
+from channels_wechat.models import AccessKey, BusinessChannel
+from channels_wechat.refusals import (
+    CHANNEL_UNUSABLE,
+    DISABLED,
+    ILLEGAL,
+    NOT_AUTHENTICATED,
+    SERVER_ERROR,
+    TOO_OFTEN,
+    Refused,
+)
 from channels_wechat.wechat.errors import WeChatError
 
 from .envelope import flat
@@ -29,20 +39,13 @@ from .parsing import JSONParser
 
 log = logging.getLogger(__name__)
 
-ILLEGAL: Final = 4004
-NOT_AUTHENTICATED: Final = 4005
-SERVER_ERROR: Final = 5000
-DISABLED: Final = 1015005
-CHANNEL_UNUSABLE: Final = 1015008
-TOO_OFTEN: Final = 1015030
 
+class RefusedWith(Refused):
+    """A refusal whose HTTP status is not the usual 400."""
 
-class Refused(Exception):
-    """A call that cannot be done: JUMS' code, a sentence, the HTTP status."""
-
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
-        super().__init__(code, message, status)
-        self.code, self.message, self.status = code, message, status
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.status = status
 
 
 class AnyJSONParser(JSONParser):
@@ -94,18 +97,18 @@ class JumsView(APIView):
         if self.sender is None:
             self.access_key = access_keys.holder(key, secret)
         if self.sender is None and self.access_key is None:
-            raise Refused(
+            raise RefusedWith(
+                401,
                 NOT_AUTHENTICATED,
                 _("Authentication failed: check the key and its secret."),
-                401,
             )
         if ("business" if self.sender else "access") not in self.takes:
-            raise Refused(
+            raise RefusedWith(
+                403,
                 NOT_AUTHENTICATED,
                 _("This call takes a ChannelKey and its MasterSecret.")
                 if self.access_key
                 else _("This call takes an AccessKey and its secret."),
-                403,
             )
 
     @property
@@ -132,10 +135,11 @@ class JumsView(APIView):
         if refused is None:
             raise exc
         set_rollback()
+        status = getattr(refused, "status", 400)
         response = Response(
-            {"code": refused.code, "message": refused.message}, status=refused.status
+            {"code": refused.code, "message": refused.message}, status=status
         )
-        if refused.status == 401:
+        if status == 401:
             response["WWW-Authenticate"] = 'Basic realm="JUMS", charset="UTF-8"'
         response.exception = True
         return response
@@ -159,29 +163,15 @@ def _refusal(problem: Exception) -> Refused | None:
         sentence = "; ".join(f"{name}: {texts[0]}" for name, texts in fields.items())
         return Refused(ILLEGAL, sentence)
     if isinstance(problem, exceptions.APIException):
-        return Refused(ILLEGAL, str(problem.detail), problem.status_code)
+        return RefusedWith(problem.status_code, ILLEGAL, str(problem.detail))
     if isinstance(problem, WeChatError):
-        return Refused(SERVER_ERROR, str(problem), 500)
+        return RefusedWith(500, SERVER_ERROR, str(problem))
     return None
 
 
 def done(**more: Any) -> Response:
     """Return the answer to a call that worked."""
     return Response({"code": 0, "message": "success", **more})
-
-
-def usable_channels(sender: BusinessChannel) -> list[Channel]:
-    """Return the enabled channels the business channel may use, the oldest first.
-
-    Raises Refused (1015008) when there is none.
-    """
-    channels = list(sender.channels.filter(enabled=True).order_by("pk"))
-    if not channels:
-        raise Refused(
-            CHANNEL_UNUSABLE,
-            _("No enabled WeChat channel is authorised for this business channel."),
-        )
-    return channels
 
 
 class TokenView(JumsView):
@@ -217,4 +207,4 @@ class NoSuchCall(JumsView):
 
     @extend_schema(exclude=True)
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        raise Refused(ILLEGAL, _("No such call."), 404)
+        raise RefusedWith(404, ILLEGAL, _("No such call."))

@@ -14,8 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from channels_wechat.models import Material
+from channels_wechat.refusals import ILLEGAL, Refused
 
-from .v1 import ILLEGAL, JumsView, Refused, done
+from .v1 import JumsView, done
 
 BYTES_AT_MOST: Final = 20 * 1024 * 1024
 HOURS, HOURS_AT_MOST = 24, 168

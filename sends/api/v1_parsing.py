@@ -5,27 +5,24 @@ Lenient where real clients are: numbers where texts are expected, empty texts as
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from channels_wechat.api.v1 import ILLEGAL, Refused
-from channels_wechat.wechat.messages import fill, placeholders
+from channels_wechat import refusals
+from channels_wechat.refusals import ILLEGAL, Refused, illegal
+from sends.requested import Message, Options, Targets
 from users import rows
 
-TOO_MANY_USERIDS: Final = 1015004
-MSG_NOT_ALLOWED: Final = 1015094
-BOTH_LISTS: Final = 1015097
 # Channel types that this build has no channel for: each with its own code.
 ELSEWHERE: Final = {
-    "app": 1015006,
-    "sms": 1015007,
-    "wechatmp": 1015009,
-    "email": 1015010,
-    "alipay_life": 1015011,
-    "dingtalk_cc": 1015012,
+    "app": refusals.NO_APP,
+    "sms": refusals.NO_SMS,
+    "wechatmp": refusals.NO_MINIPROGRAM,
+    "email": refusals.NO_EMAIL,
+    "alipay_life": refusals.NO_ALIPAY,
+    "dingtalk_cc": refusals.NO_DINGTALK,
     "wechatwk": ILLEGAL,
     "wechatwk_linkedcorp": ILLEGAL,
 }
@@ -33,48 +30,6 @@ IDS_AT_MOST: Final = 1000
 TAGS_AT_MOST: Final = 20
 # Opening a longer link is refused by WeChat; the column is as long.
 LINK_AT_MOST: Final = 1000
-
-
-@dataclass(frozen=True)
-class Message:
-    """One template message. `name` is its place in the request, for errors."""
-
-    name: str
-    template_id: str
-    data: dict[str, str]
-    url: str = ""
-    miniprogram_appid: str = ""
-    miniprogram_path: str = ""
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Whom a request names. `openids` are (label of the channel or "", openids)."""
-
-    userids: list[str] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-    segment: int | None = None
-    openids: list[tuple[str, list[str]]] = field(default_factory=list)
-
-    @property
-    def by_user(self) -> bool:
-        return bool(self.userids or self.tags or self.segment is not None)
-
-
-@dataclass(frozen=True)
-class Options:
-    sendno: str = ""
-    owner: str = ""
-    black_id: int | None = None
-    white_id: int | None = None
-    priority: int = 2
-    rule_id: int = 0
-    callback_url: str = ""
-    callback_params: dict[str, Any] | None = None
-
-
-def illegal(name: str, sentence: str) -> Refused:
-    return Refused(ILLEGAL, f"{name}: {sentence}")
 
 
 def body_of(value: Any) -> dict[str, Any]:
@@ -87,7 +42,9 @@ def body_of(value: Any) -> dict[str, Any]:
 def targets(body: Mapping[str, Any]) -> Targets:
     """Return the audience of a request to given targets. Raises Refused."""
     found = Targets(
-        _ids(body, "aud_userid", IDS_AT_MOST, rows.is_userid, TOO_MANY_USERIDS),
+        _ids(
+            body, "aud_userid", IDS_AT_MOST, rows.is_userid, refusals.TOO_MANY_USERIDS
+        ),
         _ids(body, "aud_tag", TAGS_AT_MOST, rows.is_tag),
         _segment(body),
         _openids(body),
@@ -113,7 +70,7 @@ def options(body: Mapping[str, Any]) -> Options:
     white_id = _number(option, "white_id", "option.")
     if black_id is not None and white_id is not None:
         raise Refused(
-            BOTH_LISTS, _("option: black_id and white_id exclude each other.")
+            refusals.BOTH_LISTS, _("option: black_id and white_id exclude each other.")
         )
     priority = _number(option, "priority", "option.")
     if priority not in (None, 1, 2, 3):
@@ -154,7 +111,9 @@ def no_messages(body: Mapping[str, Any]) -> None:
     """Refuse msg_… in a request for a general template."""
     for name in body:
         if name.startswith("msg_"):
-            raise Refused(MSG_NOT_ALLOWED, f"{name}: " + _("not in a template send."))
+            raise Refused(
+                refusals.MSG_NOT_ALLOWED, f"{name}: " + _("not in a template send.")
+            )
 
 
 def template_number(body: Mapping[str, Any]) -> int:
@@ -171,14 +130,6 @@ def parameters(body: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: _as_text(value, f"template_para.{name}") for name, value in given.items()
     }
-
-
-def filled(text: str, values: Mapping[str, str]) -> str:
-    """Fill a general template's text. Raises Refused naming a missing parameter."""
-    for name in placeholders(text):
-        if name not in values:
-            raise illegal(f"template_para.{name}", _("is missing."))
-    return fill(text, values)
 
 
 def _message(item: Any, name: str) -> Message:
@@ -336,13 +287,3 @@ def _openids(body: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         if openids:
             found.append((_text(item, "instance", 64, f"{name}."), openids))
     return found
-
-
-def every_text(messages_: Iterable[Message]) -> list[str]:
-    """Return every text a recipient would read or open."""
-    return [
-        text
-        for message in messages_
-        for text in (*message.data.values(), message.url, message.miniprogram_path)
-        if text
-    ]

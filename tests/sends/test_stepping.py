@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from channels_wechat import business_channels
 from sends import accepting, preparing, sweeping
-from sends.api.v1_parsing import Message, Options, Targets
 from sends.models import Delivery, Send, Strategy
+from sends.requested import Message, Options, Targets
 from tests.factories import ChannelFactory, OpenIDFactory, TemplateFactory
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from channels_wechat.api.v1 import ILLEGAL, JumsView, Refused, done
+from channels_wechat.api.v1 import JumsView, done
+from channels_wechat.refusals import ILLEGAL, Refused
 from users import opting
 
 ITEMS_AT_MOST = 1000

@@ -1,0 +1,53 @@
+"""What a business system asks for: messages, whom for, and how."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Message:
+    """One template message. `name` is its place in the request, for errors."""
+
+    name: str
+    template_id: str
+    data: dict[str, str]
+    url: str = ""
+    miniprogram_appid: str = ""
+    miniprogram_path: str = ""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Whom a request names. `openids` are (label of the channel or "", openids)."""
+
+    userids: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    segment: int | None = None
+    openids: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    @property
+    def by_user(self) -> bool:
+        return bool(self.userids or self.tags or self.segment is not None)
+
+
+@dataclass(frozen=True)
+class Options:
+    sendno: str = ""
+    owner: str = ""
+    black_id: int | None = None
+    white_id: int | None = None
+    priority: int = 2
+    rule_id: int = 0
+    callback_url: str = ""
+    callback_params: dict[str, Any] | None = None
+
+
+def every_text(messages: Iterable[Message]) -> list[str]:
+    """Return every text a recipient would read or open."""
+    return [
+        text
+        for message in messages
+        for text in (*message.data.values(), message.url, message.miniprogram_path)
+        if text
+    ]
