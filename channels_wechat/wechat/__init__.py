@@ -3,6 +3,7 @@
 Where things are:
 
 * `errors`     what WeChat's numbers mean and whose move is next; start here
+* `calls`      one call: connection, bounds, errcode
 * `client`     one method per endpoint (token, templates, users, quotas), over requests
 * `bulk`       thousands of sends over many kept connections, over libcurl
 * `messages`   a template message compiled once and rendered per recipient

@@ -10,8 +10,8 @@ ends as exactly one Answer, whose outcome says what may be done next:
 
 One subtlety: when a kept connection turns out dead before any byte of an answer came,
 libcurl repeats the request on a new connection by itself. WeChat may have taken the
-first one, so this is right only for messages with a `client_msg_id`; for others say
-`repeat_safe=False`, and such a call ends as UNSEEN. (A connection that idled for more
+first one, so this is right only for messages with a `client_msg_id`; an Endpoint that
+is not `repeat_safe` prevents it, and such a call ends as UNSEEN. (A connection that idled for more
 than a second is looked at before it is used again, so this happens in busy moments
 only.)
 
@@ -32,7 +32,7 @@ from urllib.parse import quote
 import certifi
 import pycurl
 
-from .client import errcode_of
+from .calls import errcode_of
 
 ERRMSG_LIMIT = 500
 MAX_ANSWER_BYTES = 64 * 1024
@@ -52,11 +52,24 @@ class Outcome(enum.StrEnum):
 ANSWERED, UNSEEN, NOT_SENT = Outcome.ANSWERED, Outcome.UNSEEN, Outcome.NOT_SENT
 
 
+class Endpoint(NamedTuple):
+    """A path of WeChat's API, and whether WeChat recognises the repeat of a call."""
+
+    path: str
+    repeat_safe: bool = True
+
+
+TEMPLATE_SEND = Endpoint("/cgi-bin/message/template/send")
+# Has no client_msg_id, so a call whose answer was not seen must never be repeated.
+SUBSCRIBE_SEND = Endpoint("/cgi-bin/message/subscribe/bizsend", repeat_safe=False)
+
+
 class Call(NamedTuple):
     """One request: `key` comes back with its Answer."""
 
     key: int
     body: bytes
+    endpoint: Endpoint = TEMPLATE_SEND
 
 
 class Answer(NamedTuple):
@@ -97,9 +110,10 @@ def read_answer(key: int, status: int, raw: bytes) -> Answer:
 class _Transfer:
     """A curl handle, kept for call after call, and the call it is busy with."""
 
-    __slots__ = ("call", "curl", "received", "url")
+    __slots__ = ("call", "curl", "received", "repeat_safe", "url")
 
-    def __init__(self) -> None:
+    def __init__(self, repeat_safe: bool) -> None:
+        self.repeat_safe = repeat_safe
         self.curl = pycurl.Curl()
         self.received: list[bytes] = []
         self.url = ""
@@ -107,7 +121,7 @@ class _Transfer:
 
 
 class BulkSender:
-    """Posts bodies to one path of WeChat's API. Used by one thread.
+    """Posts bodies to WeChat's API. Used by one thread.
 
     `connections` calls run at once, `rate_per_s` of them start in a second (None: as
     fast as answers come); both may be set while it runs.
@@ -116,23 +130,21 @@ class BulkSender:
     def __init__(
         self,
         base_url: str,
-        path: str,
         *,
         connections: int = 50,
         rate_per_s: float | None = None,
         connect_timeout_s: float = 5,
         timeout_s: float = 15,
-        repeat_safe: bool = True,
     ) -> None:
-        self._address = base_url.rstrip("/") + path + "?access_token="
+        self._base_url = base_url.rstrip("/")
         self._connect_timeout_ms = round(connect_timeout_s * 1000)
         self._timeout_ms = round(timeout_s * 1000)
-        self._repeat_safe = repeat_safe
         self.rate_per_s = rate_per_s
         self._next_start = 0.0
         self._answered_once = False
         self._queue: deque[tuple[Call, str]] = deque()
-        self._idle: list[_Transfer] = []
+        # By whether their calls may be repeated: curl keeps how a body is given.
+        self._idle: dict[bool, list[_Transfer]] = {True: [], False: []}
         self._busy: dict[Any, _Transfer] = {}
         self._selector = selectors.DefaultSelector()
         self._watched: dict[int, int] = {}
@@ -165,8 +177,13 @@ class BulkSender:
 
     def submit(self, calls: Iterable[Call], access_token: str) -> None:
         """Take `calls`, to be made with `access_token` by the next polls."""
-        url = self._address + quote(access_token, safe="")
-        self._queue.extend((call, url) for call in calls)
+        query = "?access_token=" + quote(access_token, safe="")
+        urls: dict[Endpoint, str] = {}
+        for call in calls:
+            url = urls.get(call.endpoint)
+            if url is None:
+                url = urls[call.endpoint] = self._base_url + call.endpoint.path + query
+            self._queue.append((call, url))
 
     def withdraw(self) -> list[Call]:
         """Give back the calls not yet started; they will not be made."""
@@ -203,10 +220,10 @@ class BulkSender:
         for curl in self._busy:
             self._multi.remove_handle(curl)
             curl.close()
-        for transfer in self._idle:
+        for transfer in (*self._idle[True], *self._idle[False]):
             transfer.curl.close()
         self._busy.clear()
-        self._idle.clear()
+        self._idle = {True: [], False: []}
         self._multi.close()
         self._selector.close()
 
@@ -229,12 +246,14 @@ class BulkSender:
         return None
 
     def _start(self, call: Call, url: str) -> None:
-        transfer = self._idle.pop() if self._idle else self._new_transfer()
+        repeat_safe = call.endpoint.repeat_safe
+        idle = self._idle[repeat_safe]
+        transfer = idle.pop() if idle else self._new_transfer(repeat_safe)
         curl = transfer.curl
         if transfer.url != url:
             curl.setopt(pycurl.URL, url)
             transfer.url = url
-        if self._repeat_safe:
+        if repeat_safe:
             curl.setopt(pycurl.POSTFIELDS, call.body)
         else:
             # A body that is read once: libcurl cannot rewind it, so it cannot repeat.
@@ -245,8 +264,8 @@ class BulkSender:
         self._busy[curl] = transfer
         self._multi.add_handle(curl)
 
-    def _new_transfer(self) -> _Transfer:
-        transfer = _Transfer()
+    def _new_transfer(self, repeat_safe: bool) -> _Transfer:
+        transfer = _Transfer(repeat_safe)
         curl = transfer.curl
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.POST, 1)
@@ -338,5 +357,5 @@ class BulkSender:
     def _finish(self, curl: Any) -> _Transfer:
         self._multi.remove_handle(curl)
         transfer = self._busy.pop(curl)
-        self._idle.append(transfer)
+        self._idle[transfer.repeat_safe].append(transfer)
         return transfer

@@ -4,31 +4,28 @@ A method per endpoint, which gives back values. All of them raise the classes of
 `errors`; calls with an access token renew it once when WeChat calls it stale, and
 repeat the call once. Nothing here waits or retries otherwise: whoever calls knows how
 long.
-
-Texts go out as raw UTF-8 JSON. Answers are read as UTF-8 whatever their header says,
-and leniently: raw control characters and an `errcode` in quotes both occur.
 """
 
 import email.utils
-import json
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import certifi
 import requests
-from urllib3.exceptions import HTTPError
 
 from . import errors
-
-CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 15
-WHOLE_ANSWER_S = 60
-# A follower page of 10,000 openIDs is 320 kB.
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
+from .calls import (
+    CONNECT_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    call,
+    number_of,
+    objects_of,
+    open_session,
+    text_of,
+    to_json,
+)
 
 
 @dataclass(frozen=True)
@@ -83,102 +80,6 @@ class Quota:
     remain: int
 
 
-def _session() -> requests.Session:
-    session = requests.Session()
-    # No proxy, netrc or CA bundle from the environment: the token is in every URL.
-    session.trust_env = False
-    session.verify = certifi.where()
-    session.headers["User-Agent"] = "jums"
-    return session
-
-
-def _call(
-    session: requests.Session,
-    base_url: str,
-    method: str,
-    path: str,
-    *,
-    params: Mapping[str, str] | None = None,
-    body: bytes | None = None,
-) -> tuple[dict[str, Any], Mapping[str, str]]:
-    """Return (answer, headers), the errcode checked. Raises WeChatError classes."""
-    try:
-        with session.request(
-            method,
-            base_url.rstrip("/") + path,
-            params=params,
-            data=body,
-            headers={"Content-Type": "application/json"} if body is not None else None,
-            timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            raw = _read(response, time.monotonic() + WHOLE_ANSWER_S)
-    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        # `from None`: the cause's text repeats the URL, and the URL the access token.
-        raise errors.WeChatUnavailable(f"{path}: {type(error).__name__}") from None
-    if response.status_code != 200:
-        raise errors.WeChatUnavailable(f"{path}: HTTP {response.status_code}")
-    answer = parse_answer(raw)
-    if answer is None:
-        raise errors.WeChatUnavailable(f"{path}: the answer is not JSON")
-    errcode = errcode_of(answer)
-    if errcode:
-        raise errors.error_for(errcode, str(answer.get("errmsg", "")))
-    return answer, response.headers
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """Return the body. The read time-out alone is for each piece, of which a slow
-    sender could make any number. Raises ValueError past either bound."""
-    body = bytearray()
-    while piece := response.raw.read1(65536, decode_content=True):
-        body += piece
-        if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
-            raise ValueError
-    return bytes(body)
-
-
-def parse_answer(raw: bytes) -> dict[str, Any] | None:
-    """Return WeChat's JSON object, None if it is none."""
-    try:
-        answer = json.loads(raw.decode("utf-8-sig", "replace"), strict=False)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
-
-
-def errcode_of(answer: Mapping[str, Any]) -> int:
-    """Return the answer's errcode; 0 when it is absent, -1 when it is no number."""
-    try:
-        return int(answer.get("errcode") or 0)
-    except (TypeError, ValueError):
-        return -1
-
-
-def _text(answer: Mapping[str, Any], key: str) -> str:
-    value = answer.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _number(answer: Mapping[str, Any], key: str) -> int:
-    try:
-        return int(answer.get(key) or 0)
-    except (TypeError, ValueError):
-        return 0
-
-
-def _objects(answer: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    value = answer.get(key)
-    if not isinstance(value, list):
-        return []
-    return [item for item in value if isinstance(item, dict)]
-
-
-def _json(body: object) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def fetch_stable_token(
     base_url: str, appid: str, secret: str, force_refresh: bool = False
 ) -> Token:
@@ -198,17 +99,20 @@ def fetch_stable_token(
         "secret": secret,
         "force_refresh": force_refresh,
     }
-    with _session() as session:
+    with open_session() as session:
         try:
-            answer, _headers = _call(
-                session, base_url, "POST", "/cgi-bin/stable_token", body=_json(body)
+            answer, _headers = call(
+                session, base_url, "POST", "/cgi-bin/stable_token", body=to_json(body)
             )
         except errors.TokenRefused as refused:
             # 40001 is a stale token elsewhere; here it says that the secret is wrong.
             raise errors.ChannelRefused(
                 refused.errmsg, refused.errcode, refused.rid
             ) from None
-    value, expires_in_s = _text(answer, "access_token"), _number(answer, "expires_in")
+    value, expires_in_s = (
+        text_of(answer, "access_token"),
+        number_of(answer, "expires_in"),
+    )
     if not value or expires_in_s <= 0:
         raise errors.WeChatUnavailable("/cgi-bin/stable_token: no token in the answer")
     return Token(value, expires_in_s)
@@ -217,7 +121,7 @@ def fetch_stable_token(
 def server_time(base_url: str) -> datetime | None:
     """Return WeChat's clock from its Date header (aware, whole seconds), None if it
     tells none. Raises WeChatUnavailable."""
-    with _session() as session:
+    with open_session() as session:
         try:
             response = session.head(
                 base_url,
@@ -239,7 +143,7 @@ class Client:
     def __init__(self, base_url: str, tokens: TokenSource) -> None:
         self.base_url = base_url.rstrip("/")
         self._tokens = tokens
-        self._session = _session()
+        self._session = open_session()
 
     def __repr__(self) -> str:
         return f"Client({urlsplit(self.base_url).hostname})"
@@ -273,7 +177,7 @@ class Client:
         body: bytes | None,
     ) -> dict[str, Any]:
         query = {"access_token": token, **(params or {})}
-        answer, _headers = _call(
+        answer, _headers = call(
             self._session, self.base_url, method, path, params=query, body=body
         )
         return answer
@@ -294,15 +198,15 @@ class Client:
             raise errors.WeChatUnavailable(f"{path}: no template_list in the answer")
         return [
             WeChatTemplate(
-                template_id=_text(item, "template_id"),
-                title=_text(item, "title"),
-                content=_text(item, "content"),
-                example=_text(item, "example"),
-                primary_industry=_text(item, "primary_industry"),
-                deputy_industry=_text(item, "deputy_industry"),
+                template_id=text_of(item, "template_id"),
+                title=text_of(item, "title"),
+                content=text_of(item, "content"),
+                example=text_of(item, "example"),
+                primary_industry=text_of(item, "primary_industry"),
+                deputy_industry=text_of(item, "deputy_industry"),
             )
-            for item in _objects(answer, "template_list")
-            if _text(item, "template_id")
+            for item in objects_of(answer, "template_list")
+            if text_of(item, "template_id")
         ]
 
     def followers(self) -> Iterator[str]:
@@ -328,8 +232,8 @@ class Client:
             read += len(openids)
             # A next_openid can be given although nothing follows, so it ends nothing;
             # one that repeats would never end.
-            before, next_openid = next_openid, _text(answer, "next_openid")
-            complete = "total" in answer and read >= _number(answer, "total")
+            before, next_openid = next_openid, text_of(answer, "next_openid")
+            complete = "total" in answer and read >= number_of(answer, "total")
             if not openids or complete or next_openid in {"", before}:
                 return
 
@@ -340,24 +244,24 @@ class Client:
             "GET", "/cgi-bin/user/info", {"openid": openid, "lang": "zh_CN"}
         )
         return UserInfo(
-            openid=_text(answer, "openid") or openid,
-            follows=_number(answer, "subscribe") == 1,
-            subscribed_at=_number(answer, "subscribe_time"),
-            unionid=_text(answer, "unionid"),
+            openid=text_of(answer, "openid") or openid,
+            follows=number_of(answer, "subscribe") == 1,
+            subscribed_at=number_of(answer, "subscribe_time"),
+            unionid=text_of(answer, "unionid"),
         )
 
     def quota(self, cgi_path: str) -> Quota:
         """Return today's quota of one API, e.g. "/cgi-bin/message/template/send"."""
         answer = self._call(
-            "POST", "/cgi-bin/openapi/quota/get", body=_json({"cgi_path": cgi_path})
+            "POST", "/cgi-bin/openapi/quota/get", body=to_json({"cgi_path": cgi_path})
         )
         quota = answer.get("quota")
         if not isinstance(quota, dict):
             quota = {}
         return Quota(
-            daily_limit=_number(quota, "daily_limit"),
-            used=_number(quota, "used"),
-            remain=_number(quota, "remain"),
+            daily_limit=number_of(quota, "daily_limit"),
+            used=number_of(quota, "used"),
+            remain=number_of(quota, "remain"),
         )
 
     def callback_ips(self) -> list[str]:
@@ -375,4 +279,4 @@ class Client:
         been sent: repeat it with the same client_msg_id only, within ten minutes.
         """
         answer = self._call("POST", "/cgi-bin/message/template/send", body=body)
-        return _number(answer, "msgid") or None
+        return number_of(answer, "msgid") or None

@@ -313,6 +313,7 @@ def _table() -> dict[int, Code]:
     # The sender's: one message.
     for errcode, meaning, advice in (
         (40008, _("WeChat does not know this kind of message."), _OURS),
+        (20002, _("WeChat does not take a parameter of this message."), _VALUE),
         (40039, _("The link is too long."), _LINK),
         (45001, _("The content is too large."), _VALUE),
         (45002, _("The content is too long."), _VALUE),

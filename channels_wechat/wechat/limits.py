@@ -8,12 +8,13 @@ their values instead of refusing them.
 Source: the parameter tables of template messages and of subscribe-notifications,
 https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/api.html and
 https://developers.weixin.qq.com/doc/service/guide/product/template_message/
-Template_Message_Interface.html (read 2026-11). Where they disagree the wider limit is
-taken: better one refusal by WeChat than a message held back that would have passed.
+Template_Message_Interface.html (read 2026-11). Each kind has its own table; where one
+kind's sources disagree the wider limit is taken: better one refusal by WeChat than a
+message held back that would have passed.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, NamedTuple
 
 from .errors import gettext_noop as _
@@ -60,6 +61,7 @@ PROBLEMS: dict[str, str] = {
     "not_an_amount": _("%(key)s must be an amount such as ¥100.00."),
     "not_a_phone_number": _("%(key)s must be a phone number."),
     "not_a_phrase": _("%(key)s may have Chinese characters only."),
+    "not_listed": _("%(key)s must be one of the values that the template lists."),
     "will_be_cut": _("%(key)s has %(length)d characters; WeChat cuts it at %(limit)d."),
     "not_shown": _("WeChat no longer shows %(key)s."),
 }
@@ -182,13 +184,15 @@ def _date(value: str, key: str) -> Problem | None:
     return None if _TIME.match(value) else Problem("not_a_date", key)
 
 
-def _amount(value: str, key: str) -> Problem | None:
-    found = _AMOUNT.match(value)
-    if not found:
-        return Problem("not_an_amount", key)
-    digits = sum(character.isdigit() for character in found["digits"])
-    # 12 in the template table, 10 in the subscribe table.
-    return Problem("too_long", key, 12, digits) if digits > 12 else None
+def _amount(limit: int) -> Callable[[str, str], Problem | None]:
+    def check(value: str, key: str) -> Problem | None:
+        found = _AMOUNT.match(value)
+        if not found:
+            return Problem("not_an_amount", key)
+        digits = sum(character.isdigit() for character in found["digits"])
+        return Problem("too_long", key, limit, digits) if digits > limit else None
+
+    return check
 
 
 def _phone_number(value: str, key: str) -> Problem | None:
@@ -220,17 +224,22 @@ _CHECKS: Mapping[str, Callable[[str, str], Problem | None]] = {
     "character_string": _character_string,
     "time": _time,
     "date": _date,
-    "amount": _amount,
+    "amount": _amount(12),
     "phone_number": _phone_number,
     "car_number": _at_most(8),
     "name": _name,
     "phrase": _phrase,
 }
+# What subscribe-notifications limit otherwise.
+_SUBSCRIBE_CHECKS = {**_CHECKS, "amount": _amount(10)}
 
 
-def check_value(key: str, value: str, kind: Kind) -> Problem | None:
+def check_value(
+    key: str, value: str, kind: Kind, listed: Collection[str] = ()
+) -> Problem | None:
     """Return the first problem of `value` in the field `key`, None if WeChat takes it.
 
+    `listed` is what WeChat named as the field's only values, empty where it named none.
     A Problem whose `blocks` is false is a warning: a historical template shows the
     message, but shortened or without this field.
     """
@@ -241,7 +250,10 @@ def check_value(key: str, value: str, kind: Kind) -> Problem | None:
     if type_:
         if _CONTROL.search(value):
             return Problem("control_characters", key)
-        return _CHECKS[type_](value, key)
+        if listed:
+            return None if value in listed else Problem("not_listed", key)
+        checks = _SUBSCRIBE_CHECKS if kind == "subscribe" else _CHECKS
+        return checks[type_](value, key)
     if kind == "subscribe":
         return Problem("control_characters", key) if _CONTROL.search(value) else None
     if key in {"first", "remark"}:

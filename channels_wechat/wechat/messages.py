@@ -1,17 +1,21 @@
-"""A template message compiled once per send, rendered in well under a microsecond a
+"""A message of a template compiled once per send, rendered in well under a microsecond a
 field per recipient.
 
 The body of a message is the same for everyone but for the openID, the client_msg_id and
 the placeholders, so everything else is turned into pieces of ready JSON beforehand.
+Template messages and subscribe-notifications differ in the name of the link alone: `url`
+and `page`; and a subscribe-notification has no client_msg_id.
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/
-Template_Message_Interface.html (read 2026-11).
+Template_Message_Interface.html and .../Subscription_Messages/api.html (read 2026-11).
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from json.encoder import encode_basestring
 from typing import Any
+
+from .limits import Kind
 
 PLACEHOLDER = re.compile(r"\{\{\s*([^\s{}](?:[^{}]*[^\s{}])?)\s*\}\}")
 
@@ -78,6 +82,7 @@ class CompiledMessage:
         url: str = "",
         miniprogram_appid: str = "",
         miniprogram_path: str = "",
+        kind: Kind = "template",
     ) -> None:
         self.template_id = template_id
         self.data = dict(data)
@@ -86,7 +91,7 @@ class CompiledMessage:
         self.miniprogram_path = miniprogram_path
         message: dict[str, Any] = {"template_id": template_id}
         if url:
-            message["url"] = url
+            message["page" if kind == "subscribe" else "url"] = url
         if miniprogram_appid:
             miniprogram = {"appid": miniprogram_appid}
             if miniprogram_path:

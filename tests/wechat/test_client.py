@@ -9,8 +9,8 @@ import responses
 from responses import matchers
 
 from channels_wechat.wechat import errors
+from channels_wechat.wechat.calls import MAX_ANSWER_BYTES
 from channels_wechat.wechat.client import (
-    MAX_ANSWER_BYTES,
     Client,
     Quota,
     Token,
