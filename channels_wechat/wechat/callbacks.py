@@ -114,12 +114,38 @@ def open_push(
     `aes_keys` are the current EncodingAESKey and the previous one: after a change
     WeChat may use either for a while. `now` is aware. Raises PushRefused.
     """
+    return _push(
+        open_text(
+            body,
+            query,
+            mode=mode,
+            token=token,
+            aes_keys=aes_keys,
+            receive_id=receive_id,
+            now=now,
+            window_s=window_s,
+        )
+    )
+
+
+def open_text(
+    body: bytes,
+    query: Mapping[str, str],
+    *,
+    mode: Mode,
+    token: str,
+    aes_keys: Sequence[str],
+    receive_id: str,
+    now: datetime,
+    window_s: int = 1800,
+) -> str:
+    """Return the readable body of a request, believed as by `open_push`."""
     if len(body) > MAX_BODY_BYTES:
         raise PushRefused("too_large", f"The body has {len(body)} bytes.")
     if mode == "plain":
         _check_signature(query, "signature", token)
         _check_age(query, now, window_s)
-        return _push(_decoded(body))
+        return _decoded(body)
     if query.get("encrypt_type") != "aes" or not query.get("msg_signature"):
         raise PushRefused(
             "downgraded",
@@ -132,7 +158,7 @@ def open_push(
     # `signature` says nothing about the body; only this one covers it.
     _check_signature(query, "msg_signature", token, encrypted)
     _check_age(query, now, window_s)
-    return _push(_decrypted(encrypted.strip(), token, aes_keys, receive_id))
+    return _decrypted(encrypted.strip(), token, aes_keys, receive_id)
 
 
 def receipt_of(push: Push) -> Receipt | None:
@@ -143,10 +169,10 @@ def receipt_of(push: Push) -> Receipt | None:
     """
     if push.event != "templatesendjobfinish":
         return None
-    msgid = _field(push.fields, "msgid")
+    msgid = field_of(push.fields, "msgid")
     # "failed:user block" and "failed: system failed" both occur.
     status, _colon, reason = (
-        _field(push.fields, "status").strip().lower().partition(":")
+        field_of(push.fields, "status").strip().lower().partition(":")
     )
     if status.strip() == "success":
         return Receipt(_integer(msgid), "success", "")
@@ -230,14 +256,16 @@ def _push(text: str) -> Push:
             "The push is encrypted, but the channel is in plain mode. Choose the same "
             "mode here and in WeChat's console.",
         )
-    to_user, from_user = _field(fields, "tousername"), _field(fields, "fromusername")
-    msg_type, event = _field(fields, "msgtype").lower(), _field(fields, "event").lower()
+    to_user = field_of(fields, "tousername")
+    from_user = field_of(fields, "fromusername")
+    msg_type = field_of(fields, "msgtype").lower()
+    event = field_of(fields, "event").lower()
     if not to_user or not from_user or not msg_type:
         raise PushRefused("bad_body", "The push names no sender, receiver or type.")
     if max(map(len, (to_user, from_user, msg_type, event))) > MAX_NAME:
         raise PushRefused("bad_body", "A name in the push is too long.")
     try:
-        created_at = datetime.fromtimestamp(int(_field(fields, "createtime")), UTC)
+        created_at = datetime.fromtimestamp(int(field_of(fields, "createtime")), UTC)
     except (ValueError, OverflowError, OSError):
         raise PushRefused("bad_body", "The push has no time of creation.") from None
     if msg_type != "event":
@@ -260,10 +288,10 @@ def _key(fields: Mapping[str, Any], from_user: str, created: int, event: str) ->
     WeChat says sender and time suffice for events; two results for one user in the same
     second show that they do not.
     """
-    msgid = _field(fields, "msgid")
+    msgid = field_of(fields, "msgid")
     if not event and msgid:
         return f"msg {msgid}"[:MAX_KEY]
-    parts = [from_user, str(created), event, msgid, _field(fields, "eventkey")]
+    parts = [from_user, str(created), event, msgid, field_of(fields, "eventkey")]
     parts += sorted(_all_values(fields, "TemplateId"))
     key = " ".join(parts)
     if len(key) > MAX_KEY:
@@ -271,7 +299,7 @@ def _key(fields: Mapping[str, Any], from_user: str, created: int, event: str) ->
     return key
 
 
-def _field(fields: Mapping[str, Any], name: str) -> str:
+def field_of(fields: Mapping[str, Any], name: str) -> str:
     """Return the text of a field whatever the case of its name: MsgID and MsgId both
     occur. "" when absent or not plain."""
     for key, value in fields.items():

@@ -3,6 +3,7 @@
 * WeChatError            nobody's yet: a code we do not know, kept word for word
   - WeChatUnavailable    time's: the same call may succeed later
     . RateLimited        the same, once the minute is over
+    . TicketMissing      the same, once WeChat has pushed the platform a new ticket
   - QuotaUsedUp          midnight's (China time): the account's quota is used up
   - TokenRefused         ours: one fresh access token, then the same call again
   - ChannelRefused       the operator's: secret, IP whitelist, permission, punishment
@@ -56,6 +57,13 @@ class RateLimited(WeChatUnavailable):
     """Too many calls in this minute. The whole account should wait."""
 
     retry_after_s = 60
+
+
+class TicketMissing(WeChatUnavailable):
+    """The third-party platform holds no usable ticket: WeChat pushes one every ten
+    minutes, and once more when asked (api_start_push_ticket)."""
+
+    retry_after_s = 30
 
 
 class QuotaUsedUp(WeChatError):
@@ -120,6 +128,18 @@ _TEMPLATE = _("Refresh the templates, then choose one that still exists.")
 _LINK = _("Correct the link of the message.")
 _VALUE = _("Correct the value and send again to those it failed for.")
 _OURS = _("A fault of this program. Please report it with the request id of the log.")
+_TICKET = _(
+    "WeChat pushes a ticket every ten minutes to the authorisation event URL. If none"
+    " comes, press Start pushing tickets on the platform's page, and look whether that"
+    " address, Token and key on open.weixin.qq.com are ours."
+)
+_AUTHORISE = _(
+    "Open the channel, press Authorise again, and let the account's administrator scan."
+)
+_PLATFORM = _(
+    "Compare AppID and AppSecret of the third-party platform on open.weixin.qq.com with"
+    " this installation's WECHATTPP_COMPONENT_APP_ID and …_APP_SECRET."
+)
 _NONE = ""
 
 
@@ -134,6 +154,12 @@ def _table() -> dict[int, Code]:
     add(WeChatUnavailable, 20001, _("WeChat had an error of its own."), _LATER)
     add(WeChatUnavailable, 200001, _("WeChat had an error of its own."), _LATER)
     add(RateLimited, 45011, _("Too many calls in one minute."), _LATER)
+    for errcode, meaning in (
+        (40091, _("The platform's ticket is invalid.")),
+        (61005, _("The platform's ticket has expired.")),
+        (61006, _("The platform's ticket is invalid.")),
+    ):
+        add(TicketMissing, errcode, meaning, _TICKET)
 
     # The quota's.
     add(
@@ -156,6 +182,7 @@ def _table() -> dict[int, Code]:
         (40014, _("The access token is invalid.")),
         (42001, _("The access token has expired.")),
         (42006, _("The platform's access token has expired.")),
+        (40094, _("The platform's access token is invalid.")),
         (41001, _("The access token is missing.")),
     ):
         add(TokenRefused, errcode, meaning, _LATER)
@@ -178,7 +205,7 @@ def _table() -> dict[int, Code]:
         (
             42007,
             _("The authorisation ended: the password or the authorisation changed."),
-            _("Let the account's administrator authorise again."),
+            _AUTHORISE,
         ),
         (43104, _("The ability to send was taken from the account."), _PUNISHED),
         (43106, _("The account is being punished for breaking rules."), _PUNISHED),
@@ -191,7 +218,7 @@ def _table() -> dict[int, Code]:
         (
             61003,
             _("The account has not authorised this platform."),
-            _("Let the account's administrator authorise again."),
+            _AUTHORISE,
         ),
         (
             61004,
@@ -201,28 +228,33 @@ def _table() -> dict[int, Code]:
                 " open.weixin.qq.com."
             ),
         ),
-        (61005, _("The platform's ticket has expired."), _LATER),
-        (61006, _("The platform's ticket is invalid."), _LATER),
         (
             61007,
             _("The account has not granted this permission to the platform."),
-            _("Let the account's administrator authorise again, with every set."),
+            _(
+                "Open the channel, press Authorise again, and let the account's"
+                " administrator scan and leave every permission set ticked. If the set"
+                " is not offered, choose it for the platform on open.weixin.qq.com."
+            ),
         ),
         (61009, _("The authorisation code is invalid."), _("Authorise again.")),
         (61010, _("The authorisation code has expired."), _("Authorise again.")),
-        (61011, _("WeChat does not know this third-party platform."), _SECRET),
+        (61011, _("WeChat does not know this third-party platform."), _PLATFORM),
         (61014, _("The platform's token is wanted here."), _OURS),
         (61015, _("The platform's token is not wanted here."), _OURS),
         (
             61023,
             _("The authorisation is no longer valid."),
-            _("Let the account's administrator authorise again."),
+            _AUTHORISE,
         ),
         (61024, _("The platform must use its own token call."), _OURS),
         (
             61028,
             _("The platform is not released and the account is not in its test list."),
-            _("Add the account to the test list or release the platform."),
+            _(
+                "Add the account to the platform's test list on open.weixin.qq.com, or"
+                " release the platform (全网发布)."
+            ),
         ),
         (89501, _("This address waits for the administrator."), _CONFIRM_IP),
         (89503, _("This address waits for the administrator."), _CONFIRM_IP),
@@ -328,6 +360,9 @@ def _table() -> dict[int, Code]:
 
 
 CODES: dict[int, Code] = _table()
+
+# What authorising again mends, and nothing else does.
+AUTHORISE_AGAIN = frozenset({42007, 61003, 61007, 61023})
 
 # ` rid: 611740a4-27f9a8ba-065da01b`, older ` hint: [KJZfAa0644e575]`, and on sns calls
 # `, hints: [ req_id: XXXX ]`: it differs on each answer and would keep errors apart.
