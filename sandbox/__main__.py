@@ -7,9 +7,11 @@ import signal
 import sys
 from collections.abc import Awaitable
 
+from .authorising import PAGES
 from .control import Control
 from .http import Connection, Reply, Request, listen, payload
-from .pages import Pages
+from .pages import PICTURES, Pages
+from .platform import Platform
 from .pushing import Pusher
 from .settings import Settings
 from .wechat import WeChat
@@ -32,12 +34,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=(0.5, 3.0),
         help="seconds from acceptance to receipt (default: 0.5 3)",
     )
+    parser.add_argument(
+        "--product-url",
+        default="",
+        metavar="URL",
+        help="the JUMS that the third-party platform pushes to (default: none)",
+    )
+    parser.add_argument(
+        "--ticket-interval",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="how often the platform is pushed a ticket (default: 600)",
+    )
 
 
 class Sandbox:
     """One process: WeChat's calls, the control API and the page on one port."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, product_url: str = "") -> None:
         given = settings.listing()
 
         def fresh() -> Settings:
@@ -45,7 +60,13 @@ class Sandbox:
             made.change(given)
             return made
 
-        self.world = World(fresh)
+        def platform() -> Platform:
+            made = Platform()
+            if product_url:
+                made.connect(product_url)
+            return made
+
+        self.world = World(fresh, platform)
         self.pusher = Pusher(self.world)
         self.wechat = WeChat(self.world, self.pusher)
         self.control = Control(self.world, self.pusher)
@@ -54,7 +75,9 @@ class Sandbox:
 
     def handle(self, request: Request) -> Reply | Awaitable[Reply]:
         path = request.path
-        if path.startswith("/cgi-bin/"):
+        if path in PAGES or path.startswith(PICTURES):
+            return self.pages.of_wechat(request, self.world)
+        if path.startswith(("/cgi-bin/", "/wxaapi/")):
             return self.wechat.answer(request)
         if path.startswith("/sandbox/api/"):
             return self.control.answer(request)
@@ -82,7 +105,12 @@ class Sandbox:
 
 
 def serve(
-    host: str, port: int, caller_ip: str, receipt_delay_s: tuple[float, float]
+    host: str,
+    port: int,
+    caller_ip: str,
+    receipt_delay_s: tuple[float, float],
+    product_url: str = "",
+    ticket_interval_s: float = 600.0,
 ) -> None:
     """Run a sandbox until it is told to stop. Raises SystemExit if it cannot listen."""
     # A million remembered messages are no garbage; look for cycles rarely.
@@ -90,9 +118,13 @@ def serve(
     settings = Settings()
     try:
         settings.change(
-            {"caller_ip": caller_ip, "receipt_delay_s": list(receipt_delay_s)}
+            {
+                "caller_ip": caller_ip,
+                "receipt_delay_s": list(receipt_delay_s),
+                "ticket_interval_s": ticket_interval_s,
+            }
         )
-        asyncio.run(Sandbox(settings).run(host, port))
+        asyncio.run(Sandbox(settings, product_url).run(host, port))
     except (OSError, ValueError) as refused:
         sys.exit(f"sandbox: {refused}")
 
@@ -103,7 +135,14 @@ def main() -> None:
     )
     add_arguments(parser)
     given = parser.parse_args()
-    serve(given.host, given.port, given.ip, tuple(given.receipt_delay))
+    serve(
+        given.host,
+        given.port,
+        given.ip,
+        tuple(given.receipt_delay),
+        given.product_url,
+        given.ticket_interval,
+    )
 
 
 if __name__ == "__main__":

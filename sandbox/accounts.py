@@ -23,6 +23,7 @@ DAILY_LIMITS = {
         "/cgi-bin/user/get": 500,
         "/cgi-bin/user/info": 5_000_000,
         "/cgi-bin/user/info/batchget": 5_000_000,
+        "/cgi-bin/message/custom/send": 500_000,
         SEND: 100_000,
     },
     "test": {
@@ -31,8 +32,13 @@ DAILY_LIMITS = {
         "/cgi-bin/user/get": 100,
         "/cgi-bin/user/info": 500_000,
         "/cgi-bin/user/info/batchget": 500_000,
+        "/cgi-bin/message/custom/send": 50_000,
         SEND: 10_000,
     },
+}
+# A subscription account and a mini-program have no template messages at all.
+DAILY_LIMITS["subscription"] = DAILY_LIMITS["miniprogram"] = {
+    path: limit for path, limit in DAILY_LIMITS["service"].items() if path != SEND
 }
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]+\d*)\.DATA\s*\}\}")
 TEMPLATE_LIMIT = 25
@@ -131,6 +137,7 @@ class Account:
     original_id: str
     name: str
     kind: str = "service"
+    verified: bool = True
     # None: not enforced. A test account has none.
     ip_whitelist: list[str] | None = None
     callback: Callback | None = None
@@ -180,16 +187,32 @@ class Account:
         return True
 
     def allows(self, ip: str) -> bool:
-        if self.ip_whitelist is None or self.kind == "test":
-            return True
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return False
-        return any(
-            address in ipaddress.ip_network(entry, strict=False)
-            for entry in self.ip_whitelist
-        )
+        return self.kind == "test" or is_listed(ip, self.ip_whitelist)
+
+    @property
+    def may_notify(self) -> bool:
+        """Templates and notices are for verified service accounts (else 48001)."""
+        return self.kind in ("service", "test") and self.verified
+
+
+def networks(entries: Any) -> list[str] | None:
+    """Return an IP whitelist of addresses and networks. Raises ValueError."""
+    for entry in entries or ():
+        ipaddress.ip_network(entry, strict=False)
+    return None if entries is None else [str(e) for e in entries]
+
+
+def is_listed(ip: str, whitelist: list[str] | None) -> bool:
+    """Whether an address is in an IP whitelist; None is not enforced."""
+    if whitelist is None:
+        return True
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return any(
+        address in ipaddress.ip_network(entry, strict=False) for entry in whitelist
+    )
 
 
 def new_template_id() -> str:
@@ -229,12 +252,12 @@ def demo_account() -> Account:
             account.flag(of, BLOCKS, True)
         elif n % 1010 == 1000:
             account.flag(of, BLACKLISTED, True)
-    for template in _demo_templates():
+    for template in demo_templates():
         account.templates[template.template_id] = template
     return account
 
 
-def _demo_templates() -> list[Template]:
+def demo_templates() -> list[Template]:
     return [
         Template(
             "tSBshipped0001kQ7vXw2Yh9Lr4Jd8Nf3Gm6Pz1Cb5E",
@@ -292,7 +315,7 @@ def account_from(body: dict[str, Any]) -> Account:
     change(account, {"ip_whitelist": None, **body})
     account.add_people(int(body.get("followers", 100)))
     if "templates" not in body:
-        account.templates = {t.template_id: t for t in _demo_templates()}
+        account.templates = {t.template_id: t for t in demo_templates()}
     return account
 
 
@@ -307,16 +330,15 @@ def change(account: Account, body: dict[str, Any]) -> None:
 def _change(account: Account, body: dict[str, Any]) -> None:
     if "kind" in body:
         if body["kind"] not in DAILY_LIMITS:
-            raise ValueError("kind: service or test")
+            raise ValueError(f"kind: one of {', '.join(DAILY_LIMITS)}")
         account.kind = body["kind"]
+    if "verified" in body:
+        account.verified = body["verified"] is True
     for key in ("secret", "original_id", "name"):
         if body.get(key):
             setattr(account, key, str(body[key]))
     if "ip_whitelist" in body:
-        entries = body["ip_whitelist"]
-        for entry in entries or ():
-            ipaddress.ip_network(entry, strict=False)
-        account.ip_whitelist = None if entries is None else [str(e) for e in entries]
+        account.ip_whitelist = networks(body["ip_whitelist"])
     if "callback" in body:
         account.callback = callback_from(body["callback"])
     if "limits" in body:

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from . import chat
 from .accounts import SEND, TEMPLATE_LIMIT, Account, Template, new_template_id
 from .answers import OK, Refusal
 from .http import Request
-from .library import INDUSTRIES, LIBRARY
+from .library import INDUSTRIES, LIBRARY, OLD_LIBRARY
 from .people import BLACKLISTED, FOLLOWS
 from .world import World
 
@@ -104,7 +105,9 @@ def _token_answer(value: str, left_s: float) -> dict[str, Any]:
     return {"access_token": value, "expires_in": max(1, round(left_s))}
 
 
-TOKEN_CALLS = {
+# (world, request, the caller's address) -> (whose call it is, answer)
+OwnCall = Callable[[World, Request, str], tuple[str, dict[str, Any]]]
+TOKEN_CALLS: dict[tuple[str, str], OwnCall] = {
     ("GET", "/cgi-bin/token"): token,
     ("POST", "/cgi-bin/stable_token"): stable_token,
     ("POST", "/cgi-bin/clear_quota/v2"): clear_quota_v2,
@@ -120,7 +123,11 @@ def add_template(world: World, account: Account, request: Request) -> dict[str, 
     body = body_of(request)
     short = str(body.get("template_id_short") or "")
     if short.startswith(("TM", "OPENTM")):
-        raise Refusal(40247)
+        industry = OLD_LIBRARY.get(short)
+        if industry is None:
+            raise Refusal(40037)
+        # Old ones belong to an industry, and no account can add them any more.
+        raise Refusal(40247 if industry in account.industries else 45027)
     entry = LIBRARY.get(short)
     if entry is None:
         raise Refusal(40037)
@@ -260,6 +267,12 @@ def _blacklisting(on: bool) -> "Call":
     return call
 
 
+# -- customer-service messages ---------------------------------------------------------
+def custom_send(world: World, account: Account, request: Request) -> dict[str, Any]:
+    chat.serve(world.chats, account, body_of(request), time.time())
+    return OK
+
+
 # -- quotas and network ----------------------------------------------------------------
 def quota(world: World, account: Account, request: Request) -> dict[str, Any]:
     path = body_of(request).get("cgi_path")
@@ -338,6 +351,7 @@ CALLS: dict[tuple[str, str], Endpoint] = {
     ("POST", "/cgi-bin/tags/members/getblacklist"): Endpoint(blacklist),
     ("POST", "/cgi-bin/tags/members/batchblacklist"): Endpoint(_blacklisting(True)),
     ("POST", "/cgi-bin/tags/members/batchunblacklist"): Endpoint(_blacklisting(False)),
+    ("POST", "/cgi-bin/message/custom/send"): Endpoint(custom_send),
     ("POST", "/cgi-bin/openapi/quota/get"): Endpoint(quota, counted=False),
     ("POST", "/cgi-bin/openapi/quota/clear"): Endpoint(clear_one_quota, counted=False),
     ("POST", "/cgi-bin/openapi/rid/get"): Endpoint(rid, counted=False),

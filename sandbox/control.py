@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from . import accounts, calls, faults, people, pushing
+from . import accounts, calls, faults, people, pushing, subscribing
 from .accounts import Account
 from .answers import ERRMSG, Refusal, dump
+from .chat import FOLLOWED
 from .http import Reply, Request, payload
 from .library import LIBRARY
 from .people import BLACKLISTED, BLOCKS, FOLLOWS
+from .platform_control import NotThere, PlatformControl
 from .pushing import Push, Pusher
 from .world import Shown, World
 
@@ -45,12 +47,15 @@ class Control:
     def __init__(self, world: World, pusher: Pusher) -> None:
         self.world = world
         self.pusher = pusher
+        self.platform = PlatformControl(world, pusher)
 
     def answer(self, request: Request) -> Reply | Awaitable[Reply]:
         try:
             answered = self._dispatch(request)
         except Refused as refused:
             return _refusal(refused.status, refused.detail)
+        except NotThere as missing:
+            return _refusal(404, str(missing))
         except ValueError as wrong:
             return _refusal(422, str(wrong))
         if isinstance(answered, dict | list):
@@ -62,6 +67,8 @@ class Control:
             return _reply(await answered)
         except Refused as refused:
             return _refusal(refused.status, refused.detail)
+        except NotThere as missing:
+            return _refusal(404, str(missing))
         except ValueError as wrong:
             return _refusal(422, str(wrong))
 
@@ -107,6 +114,8 @@ class Control:
             "original_id": account.original_id,
             "name": account.name,
             "kind": account.kind,
+            "verified": account.verified,
+            "authorised": account.appid in self.world.platform.grants,
             "ip_whitelist": account.ip_whitelist,
             "callback": asdict(callback) if callback else None,
             "refuses": account.refuses,
@@ -143,7 +152,7 @@ class Control:
         for (_appid, path, errcode), count in self.world.calls.items():
             by_path.setdefault(path, Counter())[str(errcode)] += count
         inboxes = self.world.inboxes.values()
-        outboxes = self.pusher.outboxes.values()
+        outboxes = self.pusher.of_accounts()
         return {
             "calls": by_path,
             "accepted": sum(i.accepted_count for i in inboxes),
@@ -210,8 +219,10 @@ class Control:
         """A message as its phone shows it."""
         call = json.loads(shown.body)
         removed = self.world.inboxes[account.appid].removed
-        template = account.templates.get(shown.template_id) or removed.get(
-            shown.template_id
+        notices = self.world.subscriptions[account.appid].templates
+        found = shown.template_id
+        template = (
+            account.templates.get(found) or notices.get(found) or removed.get(found)
         )
         miniprogram = call.get("miniprogram") or {}
         return {
@@ -224,7 +235,8 @@ class Control:
             "title": template.title if template else "",
             "rows": template.rows(call["data"], account.kind) if template else [],
             "data": call["data"],
-            "url": call.get("url") or "",
+            "url": call.get("url") or call.get("page") or "",
+            "outside": shown.outside,
             "miniprogram": miniprogram.get("appid") or "",
             "pagepath": miniprogram.get("pagepath") or "",
         }
@@ -254,6 +266,7 @@ class Control:
                 {
                     **_person(openid, state),
                     "messages": [self.message(account, openid, m) for m in found],
+                    "said": [asdict(s) for s in self.world.chats.of(account, openid)],
                 }
             )
         return {
@@ -341,6 +354,9 @@ class Control:
         if follows is not None and follows != bool(account.people[openid] & FOLLOWS):
             account.flag(openid, FOLLOWS, follows is True)
             event = {"Event": "subscribe" if follows else "unsubscribe", "EventKey": ""}
+            if follows:
+                chats = self.world.chats
+                chats.open(account, openid, time.time(), FOLLOWED)
             await self._push(account, openid, event)
         return _person(openid, account.people[openid])
 
@@ -360,6 +376,12 @@ class Control:
             return {"pushed": False, "status": 0, "answer": "no callback configured"}
         text = answer.error or answer.body[:500].decode(errors="replace")
         return {"pushed": True, "status": answer.status, "answer": text}
+
+    async def text(self, body: Body) -> Body:
+        """Let someone write: {"appid","openid","content"}."""
+        account = self.account(body.get("appid"))
+        openid = str(body.get("openid") or next(iter(account.people), ""))
+        return await self.platform.text(account, openid, str(body.get("content") or ""))
 
     async def set_callback(self, body: Body) -> Body:
         """Save the server configuration as mp.weixin.qq.com does: only if echoed."""
@@ -470,4 +492,22 @@ CALLS: dict[tuple[str, str], Call] = {
     ("POST", "templates"): Control.add_template,
     ("DELETE", "templates"): Control.drop_template,
     ("POST", "reset"): Control.reset,
+    **subscribing.CALLS,
+    ("POST", "texts"): lambda c, _request, body, _rest: c.text(body),
+    ("GET", "platform"): lambda c, _request, _body, _rest: c.platform.show(),
+    ("PATCH", "platform"): lambda c, _request, body, _rest: c.platform.change(body),
+    ("POST", "tickets"): lambda c, *_: c.platform.push_ticket(),
+    ("POST", "release_test"): lambda c, *_: c.platform.test_release(),
+    ("GET", "authorisations"): lambda c, request, _body, _rest: c.platform.offer(
+        dict(parse_qsl(request.query))
+    ),
+    ("POST", "authorisations"): lambda c, _request, body, _rest: c.platform.authorise(
+        body
+    ),
+    ("PATCH", "authorisations"): lambda c, _request, body, rest: c.platform.change_sets(
+        rest[0] if rest else "", body
+    ),
+    ("DELETE", "authorisations"): lambda c, _request, _body, rest: c.platform.take_back(
+        rest[0] if rest else ""
+    ),
 }

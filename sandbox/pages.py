@@ -1,9 +1,14 @@
 """The page /sandbox/: static files beside this module, in English and Chinese."""
 
 import hashlib
+import html
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from .authorising import PAGES, NotOffered, check_entry
 from .http import Reply, Request, payload
+from .pictures import avatar
+from .world import World
 
 FOLDER = Path(__file__).parent / "page"
 TYPES = {
@@ -19,6 +24,9 @@ CSP = (
     "Referrer-Policy: no-referrer",
     "Cache-Control: no-cache",
 )
+
+# Where WeChat keeps accounts' avatars and QR codes.
+PICTURES = ("/mmopen/", "/mmbiz_qrcode/")
 
 
 def preferred(accepted: str) -> str:
@@ -64,3 +72,34 @@ class Pages:
             return Reply(payload(304, b"", content_type, (f"ETag: {etag}",)))
         headers = (*CSP, f"ETag: {etag}", "Vary: Accept-Language")
         return Reply(payload(200, body, content_type, headers))
+
+    def of_wechat(self, request: Request, world: World) -> Reply:
+        """The authorisation page at WeChat's own addresses, and accounts' pictures."""
+        if request.method not in ("GET", "HEAD"):
+            return Reply(payload(405, b"", "text/plain"))
+        if request.path.startswith(PICTURES):
+            return self._picture(request, world)
+        refused = ""
+        try:
+            check_entry(world, request)
+        except NotOffered as no:
+            detail = html.escape(no.detail, quote=True)
+            refused = f'data-refused="{no.code}" data-detail="{detail}"'
+        language = preferred(request.header("Accept-Language"))
+        page, content_type, _etag = self.files["authorise.html"]
+        body = (
+            page.replace(b"__LANG__", language.encode())
+            .replace(b"__KIND__", PAGES[request.path].encode())
+            .replace(b"__REFUSED__", refused.encode())
+        )
+        return Reply(payload(200, body, content_type, (*CSP, "Vary: Accept-Language")))
+
+    def _picture(self, request: Request, world: World) -> Reply:
+        """An avatar; like WeChat's own it does not appear on other sites' pages."""
+        appid = request.path.split("/")[2]
+        if world.account(appid) is None:
+            return Reply(payload(404, b"", "text/plain"))
+        origin = urlsplit(request.header("Referer")).netloc
+        if origin not in ("", request.header("Host")):
+            return Reply(payload(403, b"", "text/plain"))
+        return Reply(payload(200, avatar(appid), "image/png"))

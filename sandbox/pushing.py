@@ -12,12 +12,13 @@ import secrets
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from channels_wechat.wechat.crypto import sign
 
 from .accounts import Account, Callback
+from .notifying import in_json
 from .outgoing import Answer, Poster
 from .world import World
 
@@ -40,6 +41,8 @@ class Push:
     attempts: int = 0
     first_at: float = 0.0
     request: tuple[str, bytes, str] | None = None
+    # An event about the platform itself: a ticket, or an authorisation.
+    of_platform: bool = False
 
     def content(self, account: Account) -> dict[str, Any]:
         """The event's fields in WeChat's order."""
@@ -55,6 +58,14 @@ class Push:
             "MsgType": "event",
             **event,
         }
+
+    @property
+    def name(self) -> str:
+        fields = self.fields or {"Event": "TEMPLATESENDJOBFINISH"}
+        for key in ("InfoType", "Event", "MsgType"):
+            if key in fields:
+                return str(fields[key])
+        return ""
 
 
 def to_xml(fields: dict[str, Any]) -> str:
@@ -75,28 +86,38 @@ def to_xml(fields: dict[str, Any]) -> str:
     return f"<xml>{''.join(element(*item) for item in fields.items())}</xml>"
 
 
-def sealed(
-    account: Account, callback: Callback, openid: str, fields: dict[str, Any]
-) -> tuple[str, bytes, str]:
+class Route(NamedTuple):
+    """Where a push goes and how it is addressed: `shell` stands around `Encrypt`."""
+
+    callback: Callback
+    receive_id: str
+    shell: dict[str, Any]
+
+
+def sealed(route: Route, openid: str, fields: dict[str, Any]) -> tuple[str, bytes, str]:
     """Return (URL with signature, body, content type) in the callback's mode."""
+    callback = route.callback
     as_json = callback.format == "json"
 
     def written(content: dict[str, Any]) -> str:
-        return json.dumps(content, ensure_ascii=False) if as_json else to_xml(content)
+        if as_json:
+            return json.dumps(in_json(content), ensure_ascii=False)
+        return to_xml(content)
 
     timestamp, nonce = str(int(time.time())), str(secrets.randbelow(10**10))
     query = {
         "signature": sign(callback.token, timestamp, nonce),
         "timestamp": timestamp,
         "nonce": nonce,
-        "openid": openid,
     }
+    if openid:
+        query["openid"] = openid
     text = written(fields)
     if callback.mode != "plain":
-        encrypted = callback.crypt(account.appid).encrypt(text)
+        encrypted = callback.crypt(route.receive_id).encrypt(text)
         query["encrypt_type"] = "aes"
         query["msg_signature"] = sign(callback.token, timestamp, nonce, encrypted)
-        shell = {"ToUserName": account.original_id, "Encrypt": encrypted}
+        shell = {**route.shell, "Encrypt": encrypted}
         text = written({**fields, **shell} if callback.mode == "compatible" else shell)
     url = callback.url + ("&" if "?" in callback.url else "?") + urlencode(query)
     return url, text.encode(), "application/json" if as_json else "text/xml"
@@ -134,6 +155,60 @@ class Pusher:
     def outbox(self, appid: str) -> Outbox:
         return self.outboxes.setdefault(appid, Outbox())
 
+    def route(self, account: Account) -> Route | None:
+        """Where an account's messages go; None: nowhere.
+
+        An authorisation takes the account's own server configuration out of use.
+        """
+        platform = self.world.platform
+        shell = {"ToUserName": account.original_id}
+        callback = platform.messages_to(account)
+        if callback is not None:
+            return Route(callback, platform.appid, shell)
+        if account.appid in platform.grants or account.callback is None:
+            return None
+        if not account.callback.enabled:
+            return None
+        return Route(account.callback, account.appid, shell)
+
+    def reaches(self, account: Account) -> bool:
+        return self.route(account) is not None
+
+    def _sealed(self, push: Push) -> tuple[str, bytes, str] | None:
+        if push.of_platform:
+            platform = self.world.platform
+            callback = platform.events_to()
+            if callback is None:
+                return None
+            route = Route(callback, platform.appid, {"AppId": platform.appid})
+            return sealed(route, "", push.fields or {})
+        account = self.world.account(push.appid)
+        way = self.route(account) if account else None
+        if account is None or way is None:
+            return None
+        return sealed(way, push.openid, push.content(account))
+
+    def _push_ticket_when_due(self) -> None:
+        platform, settings = self.world.platform, self.world.settings
+        now = time.time()
+        if not settings.tickets or not platform.event_url:
+            return
+        if now < platform.ticket_due_at:
+            return
+        platform.ticket_due_at = now + settings.ticket_interval_s
+        self._put(self.ticket(now), 0.0)
+
+    def ticket(self, now: float) -> Push:
+        """Return the push of a new ticket."""
+        fields = {"ComponentVerifyTicket": self.world.platform.new_ticket(now)}
+        return self.platform_push("component_verify_ticket", fields, now)
+
+    def platform_push(self, kind: str, fields: dict[str, Any], now: float) -> Push:
+        """Return a push to the authorisation event URL."""
+        appid = self.world.platform.appid
+        head = {"AppId": appid, "CreateTime": int(now), "InfoType": kind}
+        return Push(appid, "", at=now, fields={**head, **fields}, of_platform=True)
+
     def reset(self) -> None:
         """Forget what waits; what is on its way is cut off."""
         for task in self.tasks:
@@ -143,9 +218,12 @@ class Pusher:
 
     def waiting(self) -> int:
         """Pushes scheduled and not yet answered or given up."""
-        return sum(
-            o.scheduled - o.answered - o.given_up for o in self.outboxes.values()
-        )
+        return sum(o.scheduled - o.answered - o.given_up for o in self.of_accounts())
+
+    def of_accounts(self) -> list[Outbox]:
+        """The outboxes of accounts, without the platform's own."""
+        own = self.world.platform.appid
+        return [box for appid, box in self.outboxes.items() if appid != own]
 
     def schedule(self, push: Push) -> None:
         """Push after the delay drawn from the settings; perhaps twice."""
@@ -166,7 +244,7 @@ class Pusher:
         self._due(push, outbox, delay_s)
 
     def _due(self, push: Push, outbox: Outbox, delay_s: float) -> None:
-        if delay_s < TICK_S and self.world.settings.receipts:
+        if delay_s < TICK_S and (self.world.settings.receipts or push.of_platform):
             outbox.ready.append(push)
             self._wake(push.appid, outbox)
         else:
@@ -177,6 +255,7 @@ class Pusher:
         """Move what is due from the buckets to the outboxes."""
         while True:
             await asyncio.sleep(TICK_S)
+            self._push_ticket_when_due()
             if not self.world.settings.receipts:
                 continue
             now = int(time.monotonic() / TICK_S)
@@ -205,17 +284,13 @@ class Pusher:
             outbox.running -= 1
 
     async def _attempt(self, push: Push, outbox: Outbox) -> Answer | None:
-        account = self.world.accounts.get(push.appid)
-        callback = account.callback if account else None
         settings = self.world.settings
-        if account is None or callback is None or not callback.enabled:
+        push.request = push.request or self._sealed(push)
+        if push.request is None:
             outbox.given_up += 1
             return None
         now = time.monotonic()
         push.first_at = push.first_at or now
-        if push.request is None:
-            fields = push.content(account)
-            push.request = sealed(account, callback, push.openid, fields)
         url, body, content_type = push.request
         push.attempts += 1
         outbox.attempts += 1
@@ -235,12 +310,11 @@ class Pusher:
         return answer
 
     def _note(self, outbox: Outbox, push: Push, answer: Answer) -> None:
-        fields = push.fields or {}
         outbox.recent.append(
             {
                 "at": time.time(),
                 "openid": push.openid,
-                "event": fields.get("Event", "TEMPLATESENDJOBFINISH"),
+                "event": push.name,
                 "msgid": str(push.msgid or ""),
                 "status": push.status,
                 "attempts": push.attempts,
@@ -251,12 +325,23 @@ class Pusher:
 
     async def push_now(self, push: Push) -> Answer | None:
         """Push at once; None without a callback. A failure is tried again later."""
-        account = self.world.accounts[push.appid]
-        if account.callback is None or not account.callback.enabled:
+        push.request = self._sealed(push)
+        if push.request is None:
             return None
         outbox = self.outbox(push.appid)
         outbox.scheduled += 1
         return await self._attempt(push, outbox)
+
+    async def push_once(self, push: Push, timeout_s: float) -> Answer | None:
+        """Push once and never again; None without a callback."""
+        push.request = self._sealed(push)
+        if push.request is None:
+            return None
+        url, body, content_type = push.request
+        push.attempts += 1
+        answer = await self.poster.send("POST", url, body, content_type, timeout_s)
+        self._note(self.outbox(push.appid), push, answer)
+        return answer
 
     async def stop(self) -> None:
         if self.clock:

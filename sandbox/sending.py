@@ -60,7 +60,7 @@ def accept(world: "World", account: Account, body: bytes) -> Accepted:
         raise Refusal(40037)
     if template.banned:
         raise Refusal(43116)
-    _check_links(account, call)
+    check_links(account, call)
     now = time.time()
     client_msg_id = call.get("client_msg_id") or ""
     inbox = world.inboxes[account.appid]
@@ -74,27 +74,29 @@ def accept(world: "World", account: Account, body: bytes) -> Accepted:
         raise Refusal(43004)
     if state & BLACKLISTED:
         raise Refusal(43019)
-    _check_data(template, call.get("data"), typed=account.kind != "test")
+    check_data(template, call.get("data"), typed=account.kind != "test")
     msgid = world.next_msgid()
     if client_msg_id:
         inbox.remember(key, msgid, now)
     inbox.accepted_count += 1
-    outcome = "user_block" if state & BLOCKS else _outcome(world)
-    if outcome == "success":
+    fate = "user_block" if state & BLOCKS else outcome(world)
+    if fate == "success":
         world.show(
             account.appid, openid, msgid, now, template_id, str(client_msg_id), body
         )
-    return Accepted(openid, msgid, STATUSES[outcome], now)
+    return Accepted(openid, msgid, STATUSES[fate], now)
 
 
-def _outcome(world: "World") -> str:
+def outcome(world: "World") -> str:
+    """Return the fate of a message by the settings' weights."""
     weights = world.settings.receipt_outcomes
     if len(weights) == 1:
         return next(iter(weights))
     return random.choices(list(weights), list(weights.values()))[0]
 
 
-def _check_links(account: Account, call: dict[str, Any]) -> None:
+def check_links(account: Account, call: dict[str, Any]) -> None:
+    """Check `url` and `miniprogram`. Raises Refusal 40039, 40165, 40166, 47001."""
     url = call.get("url")
     if url and (not isinstance(url, str) or len(url) > MAX_URL):
         raise Refusal(40039)
@@ -111,8 +113,11 @@ def _check_links(account: Account, call: dict[str, Any]) -> None:
             raise Refusal(40165)
 
 
-def _check_data(template: Template, data: object, typed: bool) -> None:
-    """A test account's keys are free names: no value of theirs is checked."""
+def check_data(template: Template, data: object, typed: bool) -> None:
+    """Check every value by its field's type. Raises Refusal 47001, 47003.
+
+    Not `typed`: a test account's keys are free names, no value of theirs is checked.
+    """
     if not isinstance(data, dict):
         raise Refusal(47001)
     if not typed or not template.is_typed:

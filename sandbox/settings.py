@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 OUTCOMES = ("success", "user_block", "system_failed")
+# Which comes first when an account is authorised: the browser's way back or the event.
+ORDERS = ("random", "event_first", "redirect_first", "event_only", "redirect_only")
 
 
 def _span(value: Any) -> tuple[float, float]:
@@ -40,6 +42,24 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
+def _interval(value: Any) -> float:
+    if float(value) < 0.1:
+        raise ValueError("at least 0.1")
+    return float(value)
+
+
+def _order(value: Any) -> str:
+    if value not in ORDERS:
+        raise ValueError(f"one of {', '.join(ORDERS)}")
+    return str(value)
+
+
+def _wrapper(value: Any) -> str:
+    if value not in ("change", "popup"):
+        raise ValueError("change or popup")
+    return str(value)
+
+
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("true or false")
@@ -64,6 +84,19 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "forced_gap_s": _positive,
     "forced_per_day": _whole,
     "same_message_s": _positive,
+    "bizsend_msgid": _switch,
+    "change_events": _switch,
+    "change_event_wrapper": _wrapper,
+    "kept_choice_events": _switch,
+    "tickets": _switch,
+    "ticket_interval_s": _interval,
+    "ticket_life_s": _positive,
+    "component_token_life_s": _positive,
+    "pre_auth_code_life_s": _positive,
+    "auth_code_life_s": _positive,
+    "authorised_order": _order,
+    "authorised_twice": _switch,
+    "refresh_token_replaced": _switch,
 }
 
 
@@ -95,6 +128,26 @@ class Settings:
     forced_per_day: int = 20
     # How long openid + client_msg_id is remembered.
     same_message_s: float = 600.0
+    # Subscribe-notifications: real replies carry a msgid, the documented one has none.
+    bizsend_msgid: bool = True
+    # Whether refusing in the settings is pushed (WeChat forgets it at times), and in
+    # which of the two documented shapes.
+    change_events: bool = True
+    change_event_wrapper: str = "change"
+    # Whether a choice someone always keeps is pushed when no dialog was shown.
+    kept_choice_events: bool = True
+    # The third-party platform. False: WeChat has stopped pushing tickets, until
+    # api_start_push_ticket.
+    tickets: bool = True
+    ticket_interval_s: float = 600.0
+    ticket_life_s: float = 12 * 3600.0
+    component_token_life_s: float = 7200.0
+    pre_auth_code_life_s: float = 600.0
+    auth_code_life_s: float = 600.0
+    authorised_order: str = "random"
+    authorised_twice: bool = False
+    # api_authorizer_token gives a new refresh token, and the old one is void.
+    refresh_token_replaced: bool = False
 
     def change(self, body: dict[str, Any]) -> None:
         """Apply the named switches, all or none. Raises ValueError with a sentence."""

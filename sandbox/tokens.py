@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from .answers import Refusal
+from .platform import Grant
 
 
 @dataclass(slots=True)
@@ -18,6 +19,8 @@ class Token:
     # Replaced or killed: no longer the latest, which WeChat words otherwise (40001)
     # than one that reached its end (42001).
     replaced: bool = False
+    # The authorisation it rests on when a third-party platform holds it.
+    grant: Grant | None = None
 
 
 @dataclass
@@ -39,10 +42,14 @@ class Tokens:
     classic: dict[str, Token] = field(default_factory=dict)
     stable: dict[str, Token] = field(default_factory=dict)
     forced: dict[str, Forced] = field(default_factory=dict)
+    component: Token | None = None
+    component_life_s: float = 7200
+    authorizers: dict[str, Token] = field(default_factory=dict)
     issued: int = 0
 
-    def new(self, appid: str, now: float) -> Token:
-        token = Token(f"92_{secrets.token_urlsafe(96)}", appid, now + self.life_s)
+    def new(self, appid: str, now: float, life_s: float | None = None) -> Token:
+        ends_at = now + (self.life_s if life_s is None else life_s)
+        token = Token(f"92_{secrets.token_urlsafe(96)}", appid, ends_at)
         self.known[token.value] = token
         self.issued += 1
         if len(self.known) > 10_000:
@@ -52,12 +59,27 @@ class Tokens:
 
     def issue_classic(self, appid: str, now: float) -> Token:
         """A new token each time; the old one stays usable for the overlap."""
-        old = self.classic.get(appid)
+        self._replace(self.classic.get(appid), now)
+        token = self.classic[appid] = self.new(appid, now)
+        return token
+
+    def issue_component(self, appid: str, now: float) -> Token:
+        """A platform's own token; the old one stays usable for the overlap."""
+        self._replace(self.component, now)
+        self.component = self.new(appid, now, self.component_life_s)
+        return self.component
+
+    def issue_authorizer(self, grant: Grant, now: float) -> Token:
+        """A platform's token for an account; the old one likewise."""
+        self._replace(self.authorizers.get(grant.appid), now)
+        token = self.authorizers[grant.appid] = self.new(grant.appid, now)
+        token.grant = grant
+        return token
+
+    def _replace(self, old: Token | None, now: float) -> None:
         if old:
             old.ends_at = min(old.ends_at, now + self.overlap_s)
             old.replaced = True
-        token = self.classic[appid] = self.new(appid, now)
-        return token
 
     def issue_stable(self, appid: str, now: float, force: bool) -> Token:
         """The same token until the overlap before its end; `force` kills it at once."""
@@ -93,11 +115,11 @@ class Tokens:
             if token.appid == appid:
                 token.ends_at, token.replaced = 0.0, True
 
-    def appid_of(self, value: str, now: float) -> str:
-        """Return whose token this is. Raises Refusal 41001, 40014, 40001 or 42001."""
+    def find(self, value: str, now: float) -> Token:
+        """Return a token that lives. Raises Refusal 41001, 40014, 40001 or 42001."""
         token = self.known.get(value)
         if token and token.ends_at > now:
-            return token.appid
+            return token
         if not value:
             raise Refusal(41001)
         if token:

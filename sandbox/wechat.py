@@ -6,11 +6,12 @@ import random
 import time
 from typing import Any
 
-from . import calls, faults, sending
+from . import calls, component, faults, newtmpl, notifying, sending
 from .accounts import SEND, Account
 from .answers import Refusal, dump, error
 from .http import Reply, Request, payload, wechat_json
 from .pushing import Push, Pusher
+from .tokens import Token
 from .world import LogLine, World
 
 _BAD_GATEWAY = payload(
@@ -19,8 +20,23 @@ _BAD_GATEWAY = payload(
     b"Gateway</h1></center><hr><center>nginx</center></body></html>",
     "text/html",
 )
-_METHODS = {path: method for method, path in (*calls.CALLS, *calls.TOKEN_CALLS)}
-_METHODS[SEND] = "POST"
+calls.CALLS.update(newtmpl.CALLS)
+# Calls that no access token of an account opens: they say themselves who calls.
+_OWN_CALLS = {**calls.TOKEN_CALLS, **component.CALLS}
+_METHODS = {path: method for method, path in (*calls.CALLS, *_OWN_CALLS)}
+_METHODS[SEND] = _METHODS[notifying.BIZSEND] = "POST"
+_NOTIFYING = (
+    "/cgi-bin/message/template/",
+    "/cgi-bin/message/subscribe/",
+    "/cgi-bin/template/",
+    "/wxaapi/newtmpl/",
+)
+# A test account (测试号) writes its templates on its own page and has no notices.
+_NOT_FOR_TEST = (
+    "/wxaapi/newtmpl/",
+    "/cgi-bin/message/subscribe/",
+    "/cgi-bin/template/api_add_template",
+)
 
 
 class WeChat:
@@ -41,21 +57,24 @@ class WeChat:
             if _METHODS.get(path) != request.method:
                 wanted = _METHODS.get(path, "")
                 raise Refusal({"GET": 43001, "POST": 43002}.get(wanted, 40066))
-            token_call = calls.TOKEN_CALLS.get((request.method, path))
-            if token_call is None:
+            own_call = _OWN_CALLS.get((request.method, path))
+            if own_call is None:
                 value = request.argument("access_token")
-                appid = world.tokens.appid_of(value, time.time())
+                token = world.tokens.find(value, time.time())
+                appid = token.appid
             if world.faults.active:
                 fault = world.faults.pick(path, appid, request.body)
                 if fault and not fault.after:
                     return self._faulty_before(fault, request, appid, ip)
-            if token_call is not None:
-                appid, answered = token_call(world, request, ip)
+            if own_call is not None:
+                appid, answered = own_call(world, request, ip)
                 body = dump(answered)
             else:
-                account = self._account(appid, path)
+                account = self._account(token, path, ip)
                 if path == SEND:
                     body, after = self._send(account, request)
+                elif path == notifying.BIZSEND:
+                    body, after = self._notify(account, request)
                 else:
                     endpoint = calls.CALLS[request.method, path]
                     body = dump(endpoint.call(world, account, request))
@@ -70,12 +89,19 @@ class WeChat:
             return self._faulty_after(fault, body, delay_s, after)
         return Reply(wechat_json(body), delay_s, after=after)
 
-    def _account(self, appid: str, path: str) -> Account:
-        account = self.world.accounts.get(appid)
+    def _account(self, token: Token, path: str, ip: str) -> Account:
+        world = self.world
+        account = world.account(token.appid)
         if account is None:
-            raise Refusal(40013)
+            raise Refusal(61015 if token is world.tokens.component else 40013)
+        if token.grant is not None:
+            world.platform.check(token.grant, path, ip)
         if account.refuses:
             raise Refusal(account.refuses)
+        if not account.may_notify and path.startswith(_NOTIFYING):
+            raise Refusal(48001)
+        if account.kind == "test" and path.startswith(_NOT_FOR_TEST):
+            raise Refusal(48001)
         endpoint = calls.CALLS.get((_METHODS[path], path))
         counted = endpoint is None or endpoint.counted
         if counted and not account.spend(path, time.time()):
@@ -87,7 +113,7 @@ class WeChat:
     ) -> tuple[bytes, "asyncio.Future[None] | None"]:
         accepted = sending.accept(self.world, account, request.body)
         after = None
-        if accepted.status and account.callback and account.callback.enabled:
+        if accepted.status:
             push = Push(
                 account.appid,
                 accepted.openid,
@@ -95,11 +121,28 @@ class WeChat:
                 accepted.status,
                 accepted.at,
             )
-            if self.world.settings.receipt_before_reply:
-                after = asyncio.ensure_future(self._first(push))
-            else:
-                self.pusher.schedule(push)
+            after = self._receipt(account, push)
         return b'{"errcode":0,"errmsg":"ok","msgid":%d}' % accepted.msgid, after
+
+    def _notify(
+        self, account: Account, request: Request
+    ) -> tuple[bytes, "asyncio.Future[None] | None"]:
+        sent, template_id = notifying.accept(self.world, account, request.body)
+        push = Push(account.appid, sent.openid, sent.msgid, sent.status, sent.at)
+        push.fields = notifying.sent(template_id, sent.msgid, sent.status)
+        after = self._receipt(account, push)
+        if self.world.settings.bizsend_msgid:
+            return b'{"errcode":0,"errmsg":"ok","msgid":%d}' % sent.msgid, after
+        return b'{"errcode":0,"errmsg":"ok"}', after
+
+    def _receipt(self, account: Account, push: Push) -> "asyncio.Future[None] | None":
+        """Let a receipt follow; what the reply has to wait for, if anything."""
+        if not self.pusher.reaches(account):
+            return None
+        if self.world.settings.receipt_before_reply:
+            return asyncio.ensure_future(self._first(push))
+        self.pusher.schedule(push)
+        return None
 
     async def _first(self, push: Push) -> None:
         await self.pusher.push_now(push)

@@ -1,14 +1,18 @@
 """Everything the sandbox remembers, and the ways to ask it."""
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .accounts import Account, demo_account
+from .accounts import Account
+from .bundled import bundled_accounts
+from .chat import Chats
 from .faults import Faults
+from .platform import Platform
 from .settings import Settings
+from .subscriptions import Subscriptions, usual
 from .tokens import Tokens
 
 LOG_LENGTH = 5_000
@@ -28,6 +32,8 @@ class Shown(NamedTuple):
     template_id: str
     client_msg_id: str
     body: bytes
+    # A notification to someone who does not follow: under "Service notifications".
+    outside: bool = False
 
 
 class LogLine(NamedTuple):
@@ -73,8 +79,12 @@ class Inbox:
 class World:
     """The state of one sandbox process; `reset` takes it back to its start."""
 
-    def __init__(self, settings: Callable[[], Settings] = Settings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Callable[[], Settings] = Settings,
+        platform: Callable[[], Platform] = Platform,
+    ) -> None:
+        self._settings, self._platform = settings, platform
         self.last_msgid = time.time_ns()
         self.reset()
 
@@ -84,13 +94,19 @@ class World:
         self.faults = Faults()
         self.tokens = Tokens()
         self.apply_settings()
+        self.platform = self._platform()
+        # The automatic accounts of the release test, while one of them tests.
+        self.automatic: dict[str, Account] = {}
         if not keep_accounts:
-            demo = demo_account()
-            self.accounts: dict[str, Account] = {demo.appid: demo}
+            self.accounts: dict[str, Account] = {
+                account.appid: account for account in bundled_accounts()
+            }
+            self.subscriptions: defaultdict[str, Subscriptions] = defaultdict(usual)
         for account in self.accounts.values():
             account.used.clear()
             account.refuses = 0
         self.inboxes: dict[str, Inbox] = {appid: Inbox() for appid in self.accounts}
+        self.chats = Chats()
         self.kept: deque[tuple[str, str]] = deque()
         self.log: deque[LogLine] = deque(maxlen=LOG_LENGTH)
         self.calls: Counter[tuple[str, str, int]] = Counter()
@@ -103,6 +119,11 @@ class World:
         tokens.overlap_s = settings.token_overlap_s
         tokens.forced_gap_s = settings.forced_gap_s
         tokens.forced_per_day = settings.forced_per_day
+        tokens.component_life_s = settings.component_token_life_s
+
+    def account(self, appid: str) -> Account | None:
+        """Return an account, an automatic one included."""
+        return self.accounts.get(appid) or self.automatic.get(appid)
 
     def add(self, account: Account) -> None:
         self.accounts[account.appid] = account
@@ -110,6 +131,8 @@ class World:
 
     def drop(self, appid: str) -> None:
         del self.accounts[appid], self.inboxes[appid]
+        self.subscriptions.pop(appid, None)
+        self.platform.grants.pop(appid, None)
         self.kept = deque(kept for kept in self.kept if kept[0] != appid)
 
     def next_msgid(self) -> int:
@@ -126,6 +149,7 @@ class World:
         template_id: str,
         client_msg_id: str,
         body: bytes,
+        outside: bool = False,
     ) -> None:
         """Let a message appear on someone's phone."""
         inbox = self.inboxes[appid]
@@ -133,7 +157,7 @@ class World:
         inbox.shown[key] = inbox.shown.get(key, 0) + 1
         inbox.shown_count += 1
         self.seq += 1
-        shown = Shown(self.seq, msgid, at, template_id, client_msg_id, body)
+        shown = Shown(self.seq, msgid, at, template_id, client_msg_id, body, outside)
         messages = inbox.messages.get(openid)
         if messages is None:
             inbox.messages[openid] = [shown]

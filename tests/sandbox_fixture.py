@@ -6,14 +6,16 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
 
 from sandbox.accounts import DEMO_APPID
+from sandbox.bundled import SECOND_APPID
 from sandbox.people import openid
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +24,10 @@ SEND = "/cgi-bin/message/template/send"
 
 class Refused(AssertionError):
     """The control API said no."""
+
+
+class NotOffered(AssertionError):
+    """The authorisation page showed an error instead of accounts."""
 
 
 class SandboxProcess:
@@ -136,6 +142,67 @@ class SandboxProcess:
             if time.monotonic() > until:
                 raise AssertionError(f"not within {timeout_s} s: {stats}")
             time.sleep(0.02)
+
+    # -- the third-party platform ------------------------------------------------------
+    def platform(self, **to: Any) -> dict[str, Any]:
+        """Show the platform, changed by what is named; `connect`: JUMS's address."""
+        return self.control("PATCH", "platform", to)
+
+    def push_ticket(self) -> dict[str, Any]:
+        """Push a ticket now: `pushed`, HTTP `status`, `answer`."""
+        return self.control("POST", "tickets")
+
+    def scan(
+        self,
+        link: str,
+        appid: str = SECOND_APPID,
+        *,
+        referer: str = "",
+        without: Iterable[int] = (),
+        order: str = "",
+        twice: bool | None = None,
+    ) -> str:
+        """Authorise over a link of JUMS; return where the browser goes, "" nowhere.
+
+        Does what a browser does that comes from `referer` (default: the address the
+        link comes back to); `without` are the permission sets the administrator
+        unticks. Raises NotOffered with the page's code, Refused by the page's switch.
+        """
+        parts = urlsplit(link)
+        asked = dict(parse_qsl(parts.query))
+        page = self.http.get(
+            f"{self.url}{parts.path}?{parts.query}",
+            headers={"Referer": referer or asked.get("redirect_uri", "")},
+            timeout=30,
+        )
+        refused = re.search(r'data-refused="(\w+)"', page.text)
+        if refused or page.status_code != 200:
+            raise NotOffered(refused[1] if refused else str(page.status_code))
+        phone = parts.path != "/cgi-bin/componentloginpage"
+        link_of = {**asked, "on_phone": "1" if phone else ""}
+        sets = self.control("GET", "authorisations", **link_of)["sets"]
+        body = {"appid": appid, "order": order, "twice": twice, **link_of}
+        body["func_ids"] = [n for n in sets if n not in set(without)]
+        return self.control("POST", "authorisations", body)["redirect"]
+
+    def change_sets(self, func_ids: list[int], appid: str = SECOND_APPID) -> None:
+        """Let the administrator grant other permission sets (`updateauthorized`)."""
+        self.control("PATCH", f"authorisations/{appid}", {"func_ids": func_ids})
+
+    def deauthorise(self, appid: str = SECOND_APPID) -> None:
+        """Let the administrator take the authorisation back (`unauthorized`)."""
+        self.control("DELETE", f"authorisations/{appid}")
+
+    def text(
+        self, content: str, of: str = "", appid: str = DEMO_APPID
+    ) -> dict[str, Any]:
+        """Let someone write to an account; `reply` is the text that comes back."""
+        body = {"appid": appid, "openid": of, "content": content}
+        return self.control("POST", "texts", body)
+
+    def release_test(self) -> dict[str, Any]:
+        """Play the nationwide-release test; `cases` say `passed` and `reason`."""
+        return self.control("POST", "release_test")
 
     # -- WeChat's side -----------------------------------------------------------------
     def openid(self, n: int, appid: str = DEMO_APPID) -> str:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.sandbox.component_fixture import Component
 from tests.sandbox_fixture import SEND
 
 
@@ -24,6 +25,7 @@ class Receiver:
         self.pushes = []
         self.status = 200
         self.before_answer = lambda push: None
+        self.reply = lambda push: "success"
         self.echo = True
         receiver = self
 
@@ -38,17 +40,21 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 query = dict(parse_qsl(urlsplit(self.path).query))
                 push = SimpleNamespace(
-                    query=query, body=body, type=self.headers["Content-Type"]
+                    path=urlsplit(self.path).path,
+                    query=query,
+                    body=body,
+                    type=self.headers["Content-Type"],
                 )
                 receiver.pushes.append(push)
                 receiver.before_answer(push)
-                self._send(receiver.status, "success")
+                self._send(receiver.status, receiver.reply(push))
 
             def _send(self, status, text):
+                body = text.encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(text.encode())
+                self.wfile.write(body)
 
             def log_message(self, *args):
                 pass
@@ -88,3 +94,9 @@ def send(sandbox):
     send.token = token
     send.template_id = template
     return send
+
+
+@pytest.fixture
+def component(sandbox, receiver):
+    """A third-party platform whose addresses are the receiver's."""
+    return Component(sandbox, receiver)

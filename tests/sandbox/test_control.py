@@ -36,7 +36,13 @@ def test_reset_goes_back_to_the_demo_account(sandbox, send):
     sandbox.reset()
 
     state = sandbox.control("GET", "state")
-    assert [a["name"] for a in state["accounts"]] == ["云杉生活 Spruce Living"]
+    assert [a["name"] for a in state["accounts"]] == [
+        "云杉生活 Spruce Living",
+        "云杉物业 Spruce Property",
+        "云杉读书 Spruce Reading",
+        "云杉新店 Spruce New Store",
+        "云杉商城 Spruce Shop",
+    ]
     assert state["accounts"][0]["limits"]["/cgi-bin/token"] == 2000
     assert state["faults"] == []
     assert sandbox.shown()["total"] == sandbox.stats()["accepted"] == 0

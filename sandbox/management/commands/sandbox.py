@@ -21,4 +21,6 @@ class Command(BaseCommand):
             port=options["port"],
             caller_ip=options["ip"],
             receipt_delay_s=tuple(options["receipt_delay"]),
+            product_url=options["product_url"],
+            ticket_interval_s=options["ticket_interval"],
         )
