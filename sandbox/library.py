@@ -48,6 +48,9 @@ INDUSTRIES: dict[int, tuple[str, str]] = {
     41: ("其它", "其它"),
 }
 
+# template_id_short of the old library -> industry. Since 2023 none can be added.
+OLD_LIBRARY = {"TM00015": 1, "TM00017": 1, "OPENTM200565259": 13, "OPENTM201752540": 30}
+
 # template_id_short -> (title, {keyword: (key, example)})
 LIBRARY: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
     "47123": (
@@ -85,6 +88,43 @@ LIBRARY: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "影响区域": ("thing2", "云杉花园一期"),
             "开始时间": ("time3", "2026年5月8日 10:00"),
             "结束时间": ("time4", "2026年5月8日 18:00"),
+        },
+    ),
+    "46232": (
+        "工单处理进度通知",
+        {
+            "工单编号": ("character_string1", "GD20260508"),
+            "工单类型": ("phrase2", "报修"),
+            "处理状态": ("const3", "处理中"),
+            "处理人员": ("thing4", "周师傅"),
+            "更新时间": ("time5", "2026年5月8日 10:00"),
+        },
+    ),
+    "44527": (
+        "账单生成通知",
+        {
+            "账单名称": ("thing1", "五月物业费"),
+            "账单金额": ("amount2", "¥320.50"),
+            "截止时间": ("time3", "2026年6月1日 18:00"),
+            "户号": ("character_string4", "8800123456"),
+        },
+    ),
+    "52041": (
+        "访客到访通知",
+        {
+            "访客姓名": ("thing1", "王建国"),
+            "车牌号码": ("car_number2", "粤B12345"),
+            "到访时间": ("time3", "2026年5月8日 10:00"),
+            "联系电话": ("phone_number4", "138-0000-0000"),
+        },
+    ),
+    "49380": (
+        "课程开课提醒",
+        {
+            "课程名称": ("thing1", "少儿绘画"),
+            "上课时间": ("time2", "2026年5月8日 10:00"),
+            "上课地点": ("thing3", "一号教室"),
+            "授课老师": ("thing4", "孙悦"),
         },
     ),
 }

@@ -122,7 +122,7 @@ def in_json(fields: dict[str, Any]) -> dict[str, Any]:
     the list is an object."""
     if not str(fields.get("Event", "")).startswith("subscribe_msg_"):
         return fields
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in fields.items():
         inner = value.get("List") if isinstance(value, dict) else None
         if isinstance(inner, list):

@@ -143,6 +143,7 @@ class Subscriptions:
         """What the control API and the pages show of it."""
         return {
             "categories": self.categories,
+            "category_names": {n: CATEGORIES[n] for n in self.categories},
             "banned_tids": self.banned_tids,
             "notices": [
                 {

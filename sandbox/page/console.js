@@ -1,5 +1,6 @@
 // The account console: the places of mp.weixin.qq.com that matter here.
 import { call, clockSeconds, guarded, h, number, text, toast } from "./dom.js";
+import { noticesPanel } from "./notices.js";
 
 export function field(label, input, help) {
   return h("label.field", h("span", label), input, help ? h("small", help) : null);
@@ -258,7 +259,7 @@ export function console_(main, appid) {
     ]);
     const account = state.accounts.find((a) => a.appid === appid);
     const reload = guarded(load);
-    const names = ["developer_id", "whitelist", "server", "templates", "quotas", "pushes", "log"];
+    const names = ["developer_id", "whitelist", "server", "templates", "notices", "quotas", "pushes", "log"];
     main.replaceChildren(
       h(
         "nav.side",
@@ -279,6 +280,7 @@ export function console_(main, appid) {
         whitelist(account, reload),
         server(account, reload),
         templates(account, state.library, reload),
+        section("notices", noticesPanel(account)),
         quotas(account),
         pushes(account),
         log(lines),

@@ -1,12 +1,13 @@
 // Small tools: elements, texts, calls.
 import { TEXTS } from "./texts.js";
+import { NOTICES } from "./texts_notices.js";
 
 const wanted = localStorage.getItem("sandbox-language") || document.documentElement.lang;
 export const language = wanted.startsWith("zh") ? "zh" : "en";
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 export function text(name, values = {}) {
-  const found = TEXTS[language][name] ?? name;
+  const found = NOTICES[language][name] ?? TEXTS[language][name] ?? name;
   return found.replace(/\{(\w+)\}/g, (_all, key) => values[key]);
 }
 

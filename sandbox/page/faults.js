@@ -4,6 +4,7 @@ import { call, guarded, h, text, toast } from "./dom.js";
 
 const PATHS = [
   "/cgi-bin/message/template/send",
+  "/cgi-bin/message/subscribe/bizsend",
   "/cgi-bin/stable_token",
   "/cgi-bin/token",
   "/cgi-bin/template/get_all_private_template",

@@ -1,5 +1,6 @@
 // The grid of phones, live.
 import { accountName, call, clock, guarded, h, language, number, text, toast } from "./dom.js";
+import { articleScreen, settingsScreen } from "./notices.js";
 
 const USUAL = [1, 2, 3, 4, 5, 6, 7, 8];
 const POLL_MS = 800;
@@ -35,12 +36,15 @@ function card(message) {
   );
 }
 
-function chatList(account, messages, open) {
+function chatList(account, all, open) {
+  const messages = all.filter((message) => !message.outside);
+  const outside = all.filter((message) => message.outside);
   const last = messages.at(-1);
+  const views = { ours: "chat", service: "service" };
   const row = (kind, name, preview, at, badge) =>
     h(
       `button.chat.${kind}`,
-      { type: "button", onclick: kind === "ours" ? open : () => {} },
+      { type: "button", onclick: () => views[kind] && open(views[kind]) },
       h("i.face"),
       h("span.name", name),
       h("time", at),
@@ -56,6 +60,15 @@ function chatList(account, messages, open) {
       last ? clock(last.at) : "",
       messages.length,
     ),
+    outside.length
+      ? row(
+          "service",
+          text("service_chat"),
+          outside.at(-1).title,
+          clock(outside.at(-1).at),
+          outside.length,
+        )
+      : null,
     row("family", text("family"), text("family_preview"), "18:20"),
     row("files", text("files"), text("files_preview"), text("yesterday")),
   );
@@ -150,35 +163,59 @@ export function phones(main, appid) {
     });
 
   function draw(phone, account, known) {
-    const list = known?.list ?? !phone.messages.length;
-    const redraw = (asList) => {
-      const made = draw(phone, account, { list: asList });
+    const last = phone.messages.at(-1);
+    const view = known?.view ?? (last ? (last.outside ? "service" : "chat") : "list");
+    const redraw = (to) => {
+      const made = draw(phone, account, { view: to });
       made.drawn = shown.get(phone.openid)?.drawn;
       shown.get(phone.openid)?.element.replaceWith(made.element);
       shown.set(phone.openid, made);
       settle(made.element);
     };
-    const screen = list
-      ? [
-          h("div.bar", h("b", text("chats"))),
-          chatList(account, phone.messages, () => redraw(false)),
-        ]
-      : [
-          h(
-            "div.bar",
-            h("button.back", {
-              type: "button",
-              ariaLabel: text("chats"),
-              onclick: () => redraw(true),
-            }),
-            h("b", account),
-          ),
-          conversation(phone.messages),
-          h(
-            "div.menu",
-            ["menu_services", "menu_orders", "menu_me"].map((name) => h("span", text(name))),
-          ),
-        ];
+    const bar = (title, ...more) =>
+      h(
+        "div.bar",
+        h("button.back", {
+          type: "button",
+          ariaLabel: text("chats"),
+          onclick: () => redraw("list"),
+        }),
+        h("b", title),
+        more,
+      );
+    const to = (name, wanted, look) =>
+      h(look, { type: "button", onclick: () => redraw(wanted) }, text(name));
+    const back = () => redraw("chat");
+    const views = {
+      list: () => [
+        h("div.bar", h("b", text("chats"))),
+        chatList(account, phone.messages, redraw),
+      ],
+      chat: () => [
+        bar(
+          account,
+          h("button.more", {
+            type: "button",
+            ariaLabel: text("settings"),
+            textContent: "···",
+            onclick: () => redraw("settings"),
+          }),
+        ),
+        conversation(phone.messages.filter((message) => !message.outside)),
+        h(
+          "div.menu",
+          to("menu_services", "article", "button"),
+          ["menu_orders", "menu_me"].map((name) => h("span", text(name))),
+        ),
+      ],
+      service: () => [
+        bar(text("service_chat")),
+        conversation(phone.messages.filter((message) => message.outside)),
+      ],
+      article: () => articleScreen(appid, account, phone, back),
+      settings: () => settingsScreen(appid, phone, back),
+    };
+    const screen = views[view]();
     const element = h(
       "figure.person",
       { id: phone.openid },
@@ -232,7 +269,7 @@ export function phones(main, appid) {
             ),
       ),
     );
-    return { element, list };
+    return { element, view };
   }
 
   const settle = (element) => {

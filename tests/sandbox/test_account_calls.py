@@ -31,6 +31,8 @@ def test_templates_are_added_from_the_library_up_to_25(sandbox, token):
         )
 
     assert add("TM00015", ["x"])["errcode"] == 40247
+    assert add("OPENTM201752540", ["x"])["errcode"] == 45027
+    assert add("TM99999", ["x"])["errcode"] == 40037
     assert add("99999", ["x"])["errcode"] == 40037
     assert add("47123", [])["errcode"] == 40246
     added = [add("47123", ["快递公司", "订单编号"]) for _ in range(22)]
