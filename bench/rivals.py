@@ -36,7 +36,7 @@ def bodies(count: int) -> Iterator[tuple[int, bytes]]:
 
 def bare_bulk(base_url: str, count: int, connections: int) -> float:
     """Return the seconds that the bulk client alone needs, with no database at all."""
-    sender = BulkSender(base_url, PATH, connections=connections)
+    sender = BulkSender(base_url, connections=connections)
     started = time.perf_counter()
     calls = (Call(key, body) for key, body in bodies(count))
     answered = 0

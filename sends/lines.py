@@ -14,7 +14,6 @@ from channels_wechat.wechat.bulk import Answer, BulkSender, Call
 
 log = logging.getLogger(__name__)
 
-SEND_PATH: Final = "/cgi-bin/message/template/send"
 IDLE_S: Final = 60.0
 TURN_S: Final = 0.05
 
@@ -30,7 +29,7 @@ class Line:
     """Sends calls in the background. One user at a time; not for several threads."""
 
     def __init__(self, base_url: str) -> None:
-        self._sender = BulkSender(base_url, SEND_PATH)
+        self._sender = BulkSender(base_url)
         # What to do with the sender in its thread; None: close.
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[list[Answer]] = queue.SimpleQueue()

@@ -10,10 +10,10 @@ ends as exactly one Answer, whose outcome says what may be done next:
 
 One subtlety: when a kept connection turns out dead before any byte of an answer came,
 libcurl repeats the request on a new connection by itself. WeChat may have taken the
-first one, so this is right only for messages with a `client_msg_id`; an Endpoint that
-is not `repeat_safe` prevents it, and such a call ends as UNSEEN. (A connection that idled for more
-than a second is looked at before it is used again, so this happens in busy moments
-only.)
+first one, so this is right only for messages with a `client_msg_id`; for an Endpoint
+that is not `repeat_safe` it is prevented, and such a call ends as UNSEEN. (A connection
+that idled for more than a second is looked at before it is used again, so this happens
+in busy moments only.)
 
 Measured on this loop (2 cores, loopback, 366-byte bodies): requests costs about 900 us
 of CPU a message, aiohttp 110 to 170, this 30 to 60.

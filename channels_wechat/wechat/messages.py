@@ -1,10 +1,10 @@
-"""A message of a template compiled once per send, rendered in well under a microsecond a
-field per recipient.
+"""A template's message, compiled once per send and rendered in well under a microsecond
+a field per recipient.
 
 The body of a message is the same for everyone but for the openID, the client_msg_id and
 the placeholders, so everything else is turned into pieces of ready JSON beforehand.
-Template messages and subscribe-notifications differ in the name of the link alone: `url`
-and `page`; and a subscribe-notification has no client_msg_id.
+Template messages and subscribe-notifications differ in the link's name (`url`, `page`)
+and in that the latter have no client_msg_id.
 
 Source: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/
 Template_Message_Interface.html and .../Subscription_Messages/api.html (read 2026-11).

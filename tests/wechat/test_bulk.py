@@ -11,6 +11,8 @@ from channels_wechat.wechat.bulk import (
     ERRMSG_LIMIT,
     MAX_ANSWER_BYTES,
     NOT_SENT,
+    SUBSCRIBE_SEND,
+    TEMPLATE_SEND,
     UNSEEN,
     Answer,
     BulkSender,
@@ -26,7 +28,7 @@ def make_sender(wechat):
     senders = []
 
     def make(url=None, **options):
-        senders.append(BulkSender(url or wechat.url, PATH, **options))
+        senders.append(BulkSender(url or wechat.url, **options))
         return senders[-1]
 
     yield make
@@ -46,8 +48,8 @@ def finish(sender, timeout_s=10):
     return {answer.key: answer for answer in answers}
 
 
-def one(sender, body=b"{}"):
-    sender.submit([Call(7, body)], "TOKEN")
+def one(sender, body=b"{}", endpoint=TEMPLATE_SEND):
+    sender.submit([Call(7, body, endpoint)], "TOKEN")
     return finish(sender)[7]
 
 
@@ -296,28 +298,46 @@ def test_a_request_that_may_have_arrived_is_never_repeated_when_it_is_not_safe(
     wechat, make_sender
 ):
     wechat.script.extend([accepted(1), cut, accepted(3)])
-    sender = make_sender(connections=1, repeat_safe=False)
-    sender.submit([Call(1, b"first"), Call(2, b"second"), Call(3, b"third")], "TOKEN")
+    sender = make_sender(connections=1)
+    bodies = [b"first", b"second", b"third"]
+    calls = [Call(n, body, SUBSCRIBE_SEND) for n, body in enumerate(bodies, start=1)]
+    sender.submit(calls, "TOKEN")
 
     answers = finish(sender)
 
     assert answers[2].outcome == UNSEEN
     assert answers[3] == Answer(3, ANSWERED, 0, "", 3)
-    bodies = [request.body for request in wechat.requests]
-    assert bodies == [b"first", b"second", b"third"]
+    assert [request.body for request in wechat.requests] == bodies
+
+
+def test_two_endpoints_share_the_connections(wechat, make_sender):
+    sender = make_sender(connections=1)
+    endpoints = [TEMPLATE_SEND, SUBSCRIBE_SEND, TEMPLATE_SEND, SUBSCRIBE_SEND]
+    calls = [Call(n, b"body%d" % n, to) for n, to in enumerate(endpoints)]
+    sender.submit(calls, "TOKEN")
+
+    answers = finish(sender)
+
+    assert {answer.outcome for answer in answers.values()} == {ANSWERED}
+    assert [(r.target, r.body) for r in wechat.requests] == [
+        (f"{call.endpoint.path}?access_token=TOKEN", call.body) for call in calls
+    ]
+    assert wechat.connections == 1
 
 
 # libcurl looks whether a kept connection still lives once it idled for a second.
-@pytest.mark.parametrize(("repeat_safe", "idle_s"), [(True, 0.1), (False, 1.2)])
+@pytest.mark.parametrize(
+    ("endpoint", "idle_s"), [(TEMPLATE_SEND, 0.1), (SUBSCRIBE_SEND, 1.2)]
+)
 def test_a_connection_closed_while_idle_costs_nothing(
-    wechat, make_sender, repeat_safe, idle_s
+    wechat, make_sender, endpoint, idle_s
 ):
     wechat.script.append(http('{"errcode":0}', keep=False))
-    sender = make_sender(connections=1, repeat_safe=repeat_safe)
+    sender = make_sender(connections=1)
 
-    outcomes = [one(sender).outcome]
+    outcomes = [one(sender, endpoint=endpoint).outcome]
     time.sleep(idle_s)
-    outcomes.append(one(sender).outcome)
+    outcomes.append(one(sender, endpoint=endpoint).outcome)
 
     assert outcomes == [ANSWERED, ANSWERED]
     assert len(wechat.requests) == 2

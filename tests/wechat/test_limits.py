@@ -132,7 +132,6 @@ def test_a_value_that_wechat_takes_passes(key, value, kind):
         ("date1", "10月1日", Problem("not_a_date", "date1")),
         ("amount1", "free", Problem("not_an_amount", "amount1")),
         ("amount1", "一百元", Problem("not_an_amount", "amount1")),
-        ("amount1", "1" * 13, Problem("too_long", "amount1", 12, 13)),
         ("phone_number1", "none", Problem("not_a_phone_number", "phone_number1")),
         ("phone_number1", "---", Problem("not_a_phone_number", "phone_number1")),
         ("phone_number1", "1" * 18, Problem("too_long", "phone_number1", 17, 18)),
@@ -187,3 +186,22 @@ def test_a_hostile_value_costs_no_time():
         check_value(key, "1" * 200_000 + "!", "template")
         check_value(key, ("2026-10-01 " * 20_000), "template")
         check_value(key, "1," * 100_000, "template")
+
+
+def test_an_amount_is_shorter_in_a_subscribe_notification():
+    too_long = Problem("too_long", "amount1", 10, 11)
+
+    assert check_value("amount1", "¥" + "1" * 11, "template") is None
+    assert check_value("amount1", "¥" + "1" * 11, "subscribe") == too_long
+    assert check_value("amount1", "¥" + "1" * 10, "subscribe") is None
+    too_long = Problem("too_long", "amount1", 12, 13)
+    assert check_value("amount1", "1" * 13, "template") == too_long
+
+
+def test_an_enumerated_field_takes_only_what_is_listed():
+    listed = ["有效", "失效"]
+
+    assert check_value("enum_string2", "失效", "subscribe", listed) is None
+    problem = check_value("enum_string2", "过期", "subscribe", listed)
+    assert problem == Problem("not_listed", "enum_string2")
+    assert problem.blocks

@@ -45,6 +45,22 @@ def test_what_is_empty_is_left_out():
     assert rendered(with_program)["miniprogram"] == {"appid": "wx1"}
 
 
+def test_the_link_of_a_subscribe_notification_is_a_page():
+    message = CompiledMessage(
+        TEMPLATE,
+        {"thing1": "{{topic}}"},
+        url="https://example.com/?id={{id}}",
+        kind="subscribe",
+    )
+
+    assert rendered(message, {"topic": "周会", "id": "7"}, client_msg_id="") == {
+        "touser": "o1",
+        "template_id": TEMPLATE,
+        "page": "https://example.com/?id=7",
+        "data": {"thing1": {"value": "周会"}},
+    }
+
+
 def test_text_goes_out_as_raw_utf_8():
     body = CompiledMessage(TEMPLATE, {"a": "你{{x}}"}).render("o1", "", {"x": "好😀"})
 
