@@ -34,6 +34,7 @@ from .tasks import refresh_templates
 REFRESH = "channels_wechat.refresh_templates"
 # WeChat lets an account use so many templates at once.
 LIMIT = 25
+SUBSCRIBE_LIMIT = 50
 # More channels than this are refreshed by the worker: each one is a call to WeChat.
 AT_ONCE = 8
 
@@ -62,8 +63,15 @@ class CurrentFilter(admin.SimpleListFilter):
 
 @admin.register(Template)
 class TemplateAdmin(ModelAdmin):
-    list_display = ["named", "channel", "shown_fields", "state", "refreshed_at"]
-    list_filter = [CurrentFilter, "channel"]
+    list_display = [
+        "named",
+        "shown_kind",
+        "channel",
+        "shown_fields",
+        "state",
+        "refreshed_at",
+    ]
+    list_filter = [CurrentFilter, "kind", "channel"]
     list_filter_submit = False
     list_select_related = ["channel"]
     search_fields = ["title", "template_id", "content"]
@@ -91,6 +99,12 @@ class TemplateAdmin(ModelAdmin):
             template.title,
             template.template_id,
         )
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def shown_kind(self, template: Template) -> str:
+        if not template.is_subscribe:
+            return template.get_kind_display()
+        return f"{template.get_kind_display()} · {_term(template)}"
 
     @admin.display(description=_("fields"))
     def shown_fields(self, template: Template) -> str:
@@ -136,9 +150,11 @@ class TemplateAdmin(ModelAdmin):
     ) -> HttpResponse:
         context = {
             "channels": Channel.objects.annotate(
-                current=Count("templates", filter=Q(templates__removed_at=None))
+                current=_count_of(Template.Kind.TEMPLATE),
+                subscribe=_count_of(Template.Kind.SUBSCRIBE),
             ),
             "limit": LIMIT,
+            "subscribe_limit": SUBSCRIBE_LIMIT,
             "may_refresh": request.user.has_perm(REFRESH),
             **(extra_context or {}),
         }
@@ -169,7 +185,7 @@ class TemplateAdmin(ModelAdmin):
                 {
                     **field,
                     "example": examples.get(field["key"], ""),
-                    "hint": hint(field["type"])
+                    "hint": hint(field, template.kind)
                     if field["key"] not in previewing.NOT_SHOWN
                     else gettext("WeChat no longer shows this field."),
                 }
@@ -195,6 +211,15 @@ class TemplateAdmin(ModelAdmin):
             raise PermissionDenied
         refresh_and_tell(request, list(Channel.objects.filter(enabled=True)))
         return _back(request)
+
+
+def _term(template: Template) -> str:
+    return gettext("long-term") if template.long_term else gettext("one-time")
+
+
+def _count_of(kind: str) -> Count:
+    still = Q(templates__removed_at=None, templates__kind=kind)
+    return Count("templates", filter=still)
 
 
 def refresh_and_tell(request: HttpRequest, channels: list[Channel]) -> None:
@@ -226,16 +251,38 @@ def refresh_and_tell(request: HttpRequest, channels: list[Channel]) -> None:
             messages.error(request, f"{channel}: {refusal(error)}")
         else:
             messages.success(request, f"{channel}: {summary(refreshed)}")
+            if refreshed.refused:
+                messages.warning(request, f"{channel}: {left_out(refreshed.refused)}")
 
 
 def summary(refreshed: refreshing.Refreshed) -> str:
-    """Return what a refresh brought, as a sentence."""
+    """Return what a refresh brought, as a sentence or two."""
+    found = _changes(refreshed.template)
+    if not refreshed.refused and any(refreshed.subscribe):
+        found += " " + gettext("Subscribe-notifications: %(changes)s") % {
+            "changes": _changes(refreshed.subscribe)
+        }
+    return found
+
+
+def _changes(changes: refreshing.Changes) -> str:
     return (
         gettext(
             "%(added)d added, %(changed)d changed, %(removed)d removed,"
             " %(unchanged)d unchanged."
         )
-        % refreshed._asdict()
+        % changes._asdict()
+    )
+
+
+def left_out(error: WeChatError) -> str:
+    """Return why an account's subscribe-notifications could not be listed."""
+    return " ".join(
+        [
+            gettext("Its subscribe-notifications could not be listed."),
+            refusal(error),
+            gettext("Sandbox test accounts have none. Template messages are complete."),
+        ]
     )
 
 

@@ -1,11 +1,10 @@
 """General templates: which texts for a WeChat template's fields make sense."""
 
 from collections.abc import Mapping
-from typing import cast
 
 from django.utils.translation import gettext as _
 
-from channels_wechat.wechat.limits import PROBLEMS, Kind, check_value
+from channels_wechat.wechat.limits import PROBLEMS
 from channels_wechat.wechat.messages import placeholders
 
 from .models import Template
@@ -33,7 +32,7 @@ def problems(template: Template, data: Mapping[str, str]) -> dict[str, str]:
         elif len(text) > TEXT_AT_MOST:
             found[key] = _("At most %(count)d characters.") % {"count": TEXT_AT_MOST}
         elif not placeholders(text):
-            problem = check_value(key, text, cast(Kind, template.kind))
+            problem = template.problem_of(key, text)
             if problem is not None and problem.blocks:
                 found[key] = _(PROBLEMS[problem.code]) % {
                     "key": label or key,

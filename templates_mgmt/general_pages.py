@@ -56,7 +56,7 @@ def form_for(template: Template) -> Any:
             required=field["key"] not in NOT_SHOWN,
             max_length=general.TEXT_AT_MOST,
             strip=False,
-            help_text=hint(field["type"]),
+            help_text=hint(field, template.kind),
             widget=UnfoldAdminTextInputWidget,
         )
         for field in template.fields

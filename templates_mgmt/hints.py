@@ -1,6 +1,10 @@
 """What a field of each type takes, in a sentence for the operator."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 _TWENTY = _("Up to 20 characters.")
@@ -28,7 +32,18 @@ HINTS: dict[str, Promise] = {
 }
 
 
-def hint(field_type: str) -> str:
-    """Return the sentence for a type; "" for one that we do not know."""
-    found = HINTS.get(field_type)
-    return str(found) if found else ""
+# What subscribe-notifications take otherwise.
+SUBSCRIBE_HINTS: dict[str, Promise | str] = {
+    "amount": _("An amount such as ¥100.00, up to 10 digits."),
+    "": "",
+}
+
+
+def hint(field: Mapping[str, Any], kind: str) -> str:
+    """Return the sentence for a field of a template of this kind; "" for a type that
+    we do not know."""
+    if values := field.get("values"):
+        return _now("One of: %(values)s") % {"values": " · ".join(values)}
+    type_ = field["type"]
+    own = SUBSCRIBE_HINTS if kind == "subscribe" else {}
+    return str(own.get(type_, HINTS.get(type_, "")))

@@ -1,11 +1,14 @@
 """WeChat templates of the channels."""
 
-from typing import Any, Self
+from functools import cached_property
+from typing import Any, Self, cast
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from channels_wechat.models import Channel
+from channels_wechat.wechat.limits import Kind as WeChatKind
+from channels_wechat.wechat.limits import Problem, check_value
 
 
 class TemplateQuerySet(models.QuerySet["Template"]):
@@ -19,6 +22,7 @@ class Template(models.Model):
 
     class Kind(models.TextChoices):
         TEMPLATE = "template", _("Template message")
+        SUBSCRIBE = "subscribe", _("Subscribe-notification")
 
     channel = models.ForeignKey(
         Channel, models.CASCADE, related_name="templates", verbose_name=_("channel")
@@ -32,8 +36,11 @@ class Template(models.Model):
     example = models.TextField(_("example"), blank=True)
     primary_industry = models.CharField(max_length=60, blank=True)
     deputy_industry = models.CharField(max_length=60, blank=True)
-    # [{"key": "thing1", "label": "会议主题", "type": "thing"}], in the card's order.
+    # [{"key": "thing1", "label": "会议主题", "type": "thing"}], in the card's order;
+    # with "values" where WeChat takes only these.
     fields: Any = models.JSONField(_("fields"), default=list)
+    # Of subscribe-notifications: accepted once, good for any number of messages.
+    long_term = models.BooleanField(_("long-term"), default=False, db_default=False)
     first_seen_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
@@ -51,6 +58,24 @@ class Template(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def is_subscribe(self) -> bool:
+        return self.kind == self.Kind.SUBSCRIBE
+
+    @property
+    def wechat_kind(self) -> WeChatKind:
+        """The kind in the words of channels_wechat.wechat."""
+        return cast(WeChatKind, self.kind)
+
+    @cached_property
+    def _listed(self) -> dict[str, frozenset[str]]:
+        return {f["key"]: frozenset(f.get("values", ())) for f in self.fields}
+
+    def problem_of(self, key: str, value: str) -> Problem | None:
+        """Return why WeChat would refuse or shorten `value` in the field `key`."""
+        listed = self._listed.get(key, frozenset())
+        return check_value(key, value, self.wechat_kind, listed)
 
 
 class GeneralTemplate(models.Model):

@@ -27,6 +27,9 @@ from .calls import (
     to_json,
 )
 
+# `type` of a subscribe-notification's template; the other one is 2, one-time.
+LONG_TERM = 3
+
 
 @dataclass(frozen=True)
 class Token:
@@ -59,6 +62,21 @@ class WeChatTemplate:
     example: str
     primary_industry: str
     deputy_industry: str
+
+
+@dataclass(frozen=True)
+class WeChatSubscribeTemplate:
+    """A subscribe-notification's template, as the account's list tells it.
+
+    `listed` is the only values that WeChat takes of its enumerated fields, by key.
+    """
+
+    template_id: str
+    title: str
+    content: str
+    example: str
+    long_term: bool  # else each acceptance is good for one message
+    listed: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -209,6 +227,33 @@ class Client:
             if text_of(item, "template_id")
         ]
 
+    def subscribe_templates(self) -> list[WeChatSubscribeTemplate]:
+        """Return every subscribe-notification template of the account (at most 50).
+
+        Raises ChannelRefused (48001, 200100, 61007: not for this account), QuotaUsedUp,
+        WeChatUnavailable.
+
+        Source: https://developers.weixin.qq.com/doc/offiaccount/Subscription_Messages/
+        api.html (read 2026-11).
+        """
+        path = "/wxaapi/newtmpl/gettemplate"
+        answer = self._call("GET", path)
+        if not isinstance(answer.get("data"), list):
+            # As with template messages: no list is not an empty list.
+            raise errors.WeChatUnavailable(f"{path}: no data in the answer")
+        return [
+            WeChatSubscribeTemplate(
+                template_id=text_of(item, "priTmplId"),
+                title=text_of(item, "title"),
+                content=text_of(item, "content"),
+                example=text_of(item, "example"),
+                long_term=number_of(item, "type") == LONG_TERM,
+                listed=_listed(item),
+            )
+            for item in objects_of(answer, "data")
+            if text_of(item, "priTmplId")
+        ]
+
     def followers(self) -> Iterator[str]:
         """Yield the openID of every follower, asking for 10,000 at a time.
 
@@ -280,3 +325,26 @@ class Client:
         """
         answer = self._call("POST", "/cgi-bin/message/template/send", body=body)
         return number_of(answer, "msgid") or None
+
+    def send_text(self, openid: str, content: str) -> None:
+        """Send a customer-service text to somebody who wrote within 48 hours.
+
+        Raises RecipientRefused (45015: too long ago), ChannelRefused,
+        WeChatUnavailable.
+
+        Source: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/
+        Service_Center_messages.html (read 2026-11).
+        """
+        body = {"touser": openid, "msgtype": "text", "text": {"content": content}}
+        self._call("POST", "/cgi-bin/message/custom/send", body=to_json(body))
+
+
+def _listed(item: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the only values of a template's enumerated fields, by key."""
+    found: dict[str, list[str]] = {}
+    for keyword in objects_of(item, "keywordEnumValueList"):
+        key = text_of(keyword, "keywordCode").removesuffix(".DATA")
+        values = keyword.get("enumValueList")
+        if key and isinstance(values, list):
+            found[key] = [value for value in values if isinstance(value, str)]
+    return found

@@ -18,9 +18,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from channels_wechat.models import Channel
+from channels_wechat.wechat.bulk import SUBSCRIBE_SEND, TEMPLATE_SEND
 from channels_wechat.wechat.errors import WeChatError
 from sends import audience, control, drafting, preflight, previewing, reading
-from sends.lines import SEND_PATH
 from sends.models import Send
 from templates_mgmt.hints import hint
 from templates_mgmt.models import Template
@@ -423,11 +423,13 @@ def quota(request: HttpRequest, pk: int) -> HttpResponse:
     shall not wait for WeChat."""
     send = get_send(pk)
     wanted = _number(request.GET.get("people"))
-    key = f"send-quota:{send.channel_id}"
+    is_subscribe = send.template and send.template.kind == Template.Kind.SUBSCRIBE
+    path = (SUBSCRIBE_SEND if is_subscribe else TEMPLATE_SEND).path
+    key = f"send-quota:{send.channel_id}:{path}"
     left = cache.get(key)
     if left is None:
         try:
-            left = send.channel.client().quota(SEND_PATH)
+            left = send.channel.client().quota(path)
         except WeChatError as error:
             return fragment(request, "sends/_quota.html", "stop", refused=error)
         cache.set(key, left, QUOTA_KEPT_S)

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from channels_wechat.models import Channel
 from templates_mgmt.models import Template
 
-# The contract's words; "subscribe" templates are listed once there are any.
+# The contract's words.
 KINDS = ["template", "subscribe"]
 
 
@@ -18,10 +18,15 @@ class TemplateFieldSerializer(serializers.Serializer[Any]):
     key = serializers.CharField()
     # Named by hand: `label` is taken on a serializer.
     type = serializers.CharField(help_text=_("Empty for historical templates."))
+    values = serializers.ListField(
+        child=serializers.CharField(),
+        required=False,
+        help_text=_("Only where WeChat takes nothing but these."),
+    )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        key, kind = super().get_fields().items()
-        return dict([key, ("label", serializers.CharField()), kind])
+        key, *others = super().get_fields().items()
+        return dict([key, ("label", serializers.CharField()), *others])
 
 
 class TemplateSerializer(serializers.ModelSerializer[Template]):
@@ -72,7 +77,23 @@ class RefreshedSerializer(serializers.Serializer[Any]):
     unchanged = serializers.IntegerField()
 
 
+class RefusedSerializer(serializers.Serializer[Any]):
+    """Why a list could not be had."""
+
+    errcode = serializers.IntegerField(allow_null=True)
+    errmsg = serializers.CharField()
+    detail = serializers.CharField(help_text=_("What it means, in a sentence."))
+
+
 class RefreshSerializer(serializers.Serializer[Any]):
     """What a refresh changed, by kind."""
 
     template = RefreshedSerializer()
+    subscribe = RefreshedSerializer()
+    subscribe_refused = RefusedSerializer(
+        required=False,
+        help_text=_(
+            "Only if WeChat did not list the subscribe-notifications, as of sandbox"
+            " test accounts; then theirs are unchanged."
+        ),
+    )

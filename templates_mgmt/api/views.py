@@ -8,6 +8,7 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from channels_wechat import checking
 from channels_wechat.api.pagination import OldestFirst
 from channels_wechat.api.schema import COMMON, INVALID, NOT_FOUND, WECHAT
 from channels_wechat.api.views import ChannelView
@@ -83,7 +84,13 @@ class TemplateRefresh(ChannelView):
                         "changed": 0,
                         "removed": 1,
                         "unchanged": 11,
-                    }
+                    },
+                    "subscribe": {
+                        "added": 0,
+                        "changed": 1,
+                        "removed": 0,
+                        "unchanged": 4,
+                    },
                 },
                 response_only=True,
                 status_codes=["200"],
@@ -92,4 +99,14 @@ class TemplateRefresh(ChannelView):
     )
     def post(self, request: Request, code: str) -> Response:
         refreshed = refresh(self.channel())
-        return Response(RefreshSerializer({"template": refreshed}).data)
+        told: dict[str, Any] = {
+            "template": refreshed.template,
+            "subscribe": refreshed.subscribe,
+        }
+        if refused := refreshed.refused:
+            told["subscribe_refused"] = {
+                "errcode": refused.errcode,
+                "errmsg": refused.errmsg,
+                "detail": checking.refusal(refused).meaning,
+            }
+        return Response(RefreshSerializer(told).data)

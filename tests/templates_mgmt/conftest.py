@@ -9,10 +9,11 @@ import responses
 FIXTURES = Path(__file__).parent / "fixtures"
 TOKEN = "http://127.0.0.1:9/cgi-bin/stable_token"
 LIST = "http://127.0.0.1:9/cgi-bin/template/get_all_private_template"
+SUBSCRIBE = "http://127.0.0.1:9/wxaapi/newtmpl/gettemplate"
 
 
 class WeChat:
-    """What the account's template list answers from now on."""
+    """What the account's two template lists answer from now on."""
 
     def __init__(self, mock: responses.RequestsMock) -> None:
         self.mock = mock
@@ -21,6 +22,8 @@ class WeChat:
         )["template_list"]
         mock.post(TOKEN, json={"access_token": "a-token", "expires_in": 7200})
         self.lists(self.templates)
+        self.subscribe = json.loads((FIXTURES / "gettemplate.json").read_text())
+        self.subscribe_answers(self.subscribe)
 
     def lists(self, templates: list[dict[str, str]]) -> None:
         self.answers({"template_list": templates})
@@ -28,6 +31,10 @@ class WeChat:
     def answers(self, body: dict[str, object]) -> None:
         self.mock.remove(responses.GET, LIST)
         self.mock.get(LIST, body=json.dumps(body, ensure_ascii=False))
+
+    def subscribe_answers(self, body: dict[str, object]) -> None:
+        self.mock.remove(responses.GET, SUBSCRIBE)
+        self.mock.get(SUBSCRIBE, body=json.dumps(body, ensure_ascii=False))
 
     def refuses_tokens(self, errcode: int, errmsg: str) -> None:
         self.mock.replace(

@@ -44,7 +44,8 @@ def test_refresh_says_what_was_added_changed_and_removed(wechat, admin_client):
     assert response.url == TEMPLATES
     assert said(response)[-1] == (
         "success",
-        "Clinic: 1 added, 1 changed, 1 removed, 0 unchanged.",
+        "Clinic: 1 added, 1 changed, 1 removed, 0 unchanged. "
+        "Subscribe-notifications: 0 added, 0 changed, 0 removed, 2 unchanged.",
     )
 
 
@@ -161,8 +162,10 @@ def test_the_channel_list_refreshes_several(wechat, admin_client):
     )
 
     assert sorted(text for _level, text in said(response)) == [
-        "One: 2 added, 0 changed, 0 removed, 0 unchanged.",
-        "Two: 2 added, 0 changed, 0 removed, 0 unchanged.",
+        "One: 2 added, 0 changed, 0 removed, 0 unchanged. "
+        "Subscribe-notifications: 2 added, 0 changed, 0 removed, 0 unchanged.",
+        "Two: 2 added, 0 changed, 0 removed, 0 unchanged. "
+        "Subscribe-notifications: 2 added, 0 changed, 0 removed, 0 unchanged.",
     ]
 
 
@@ -293,7 +296,7 @@ def test_texts_from_wechat_are_escaped(wechat, admin_client):
     )
     channel = ChannelFactory(name=evil[:30])
     admin_client.post(refresh_address(channel))
-    template = channel.templates.get()
+    template = channel.templates.get(kind="template")
 
     pages = [
         TEMPLATES,

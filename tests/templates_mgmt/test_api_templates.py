@@ -73,11 +73,28 @@ class TestRefresh:
         again = api.post(path)
 
         assert first.status_code == 200
+        nothing = {"added": 0, "changed": 0, "removed": 0, "unchanged": 0}
         assert first.json() == {
-            "template": {"added": 2, "changed": 0, "removed": 0, "unchanged": 0}
+            "template": {**nothing, "added": 2},
+            "subscribe": {**nothing, "added": 2},
         }
         assert again.json()["template"]["unchanged"] == 2
-        assert len(api.get(LIST).json()["results"]) == 2
+        assert again.json()["subscribe"]["unchanged"] == 2
+        assert len(api.get(LIST).json()["results"]) == 4
+
+    def test_a_test_account_hears_why_one_list_is_missing(self, api, wechat, path):
+        wechat.subscribe_answers({"errcode": 48001, "errmsg": "api unauthorized"})
+
+        answer = api.post(path)
+
+        assert answer.status_code == 200
+        assert answer.json()["template"]["added"] == 2
+        assert answer.json()["subscribe"]["added"] == 0
+        assert answer.json()["subscribe_refused"] == {
+            "errcode": 48001,
+            "errmsg": "api unauthorized",
+            "detail": "The account may not use this interface.",
+        }
 
     def test_wechat_refuses(self, api, wechat, path):
         words = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist"

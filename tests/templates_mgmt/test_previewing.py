@@ -59,5 +59,12 @@ def test_typed_values_are_shown_whole_with_their_problem():
 
 def test_every_type_has_a_hint():
     assert set(HINTS) == {*TYPES, ""}
-    assert hint("thing") == "Up to 20 characters."
-    assert hint("newer_type") == ""
+    assert hint({"type": "thing"}, "template") == "Up to 20 characters."
+    assert hint({"type": "newer_type"}, "template") == ""
+
+
+def test_a_hint_knows_the_kind_and_the_listed_values():
+    assert "12 digits" in hint({"type": "amount"}, "template")
+    assert "10 digits" in hint({"type": "amount"}, "subscribe")
+    listed = {"type": "enum_string", "values": ["有效", "失效"]}
+    assert hint(listed, "subscribe") == "One of: 有效 · 失效"
