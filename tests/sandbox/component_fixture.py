@@ -33,6 +33,32 @@ class Component:
         assert query["encrypt_type"] == "aes"
         return fields_of(self.crypt.decrypt(shell["Encrypt"]))
 
+    def passive(self, text, *, receive_id="", to="", sender="", signed=True):
+        """A receiver's reply: `text`, as a platform answers a message with it."""
+
+        def reply(push):
+            fields = self.opened(push)
+            plain = (
+                f"<xml><ToUserName>{to or fields['FromUserName']}</ToUserName>"
+                f"<FromUserName>{sender or fields['ToUserName']}</FromUserName>"
+                f"<CreateTime>12345678</CreateTime><MsgType>text</MsgType>"
+                f"<Content>{text}</Content></xml>"
+            )
+            crypt = MessageCrypt(
+                self.set["token"],
+                self.set["encoding_aes_key"],
+                receive_id or self.appid,
+            )
+            parts = ["1713424427", "415670741", crypt.encrypt(plain)]
+            token = self.set["token"] if signed else "another"
+            return (
+                f"<xml><Encrypt>{parts[2]}</Encrypt>"
+                f"<MsgSignature>{sign(token, *parts)}</MsgSignature>"
+                f"<TimeStamp>{parts[0]}</TimeStamp><Nonce>{parts[1]}</Nonce></xml>"
+            )
+
+        return reply
+
     def events(self, *kinds):
         """Authorisation events so far, tickets left out unless asked for."""
         pushes = [p for p in self.receiver.pushes if p.path == "/wechattpp/event"]
