@@ -26,15 +26,19 @@ class Rate:
     allowed: bool
 
 
-def count_call(row: BusinessChannel, at: datetime | None = None) -> Rate | None:
-    """Count a call against the calls a minute; None without a limit.
+# A number that every client's `int` holds: programs read the headers of every answer.
+NO_LIMIT: Final = Rate(2**31 - 1, 2**31 - 1, 0, True)
+
+
+def count_call(row: BusinessChannel, at: datetime | None = None) -> Rate:
+    """Count a call against the calls a minute; NO_LIMIT without a limit.
 
     A token bucket on one locked row, so that it holds over all processes: it fills
     evenly and holds a minute's worth at most.
     """
     limit = row.calls_per_minute
     if not limit:
-        return None
+        return NO_LIMIT
     now = at or timezone.now()
     with transaction.atomic():
         usage = _usage(row)

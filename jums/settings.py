@@ -85,6 +85,10 @@ WECHAT_OPEN_BASE = env.str("WECHAT_OPEN_BASE", default="https://open.weixin.qq.c
 # -- business systems ------------------------------------------------------------------
 # Whether status callbacks may go to private addresses and to any port.
 STATUS_CALLBACK_ALLOW_PRIVATE = env.bool("STATUS_CALLBACK_ALLOW_PRIVATE", default=False)
+# JUMS' own table of statuses has no 429, but programs that know nothing of JUMS do.
+RATE_LIMIT_STATUS = env.int("RATE_LIMIT_STATUS", default=400)
+if RATE_LIMIT_STATUS not in {400, 429}:
+    raise ImproperlyConfigured("RATE_LIMIT_STATUS is 400 or 429.")
 
 # -- database, cache, broker -----------------------------------------------------------
 _sqlite = f"sqlite:///{DATA_DIR / 'jums.sqlite3'}"

@@ -10,7 +10,11 @@ from django.utils import translation
 
 from tests import services
 
-pytest_plugins = ["tests.api_fixture", "tests.sandbox_fixture"]
+pytest_plugins = [
+    "tests.api_fixture",
+    "tests.jums_fixture",
+    "tests.sandbox_fixture",
+]
 
 # Playwright's driver runs an event loop in the test's own thread.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

@@ -10,6 +10,7 @@ import binascii
 import logging
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import exceptions
@@ -76,12 +77,13 @@ class JumsView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self._authenticate(request)
-        if self.sender is None:
-            return
-        self.rate = protection.count_call(self.sender)
-        if self.rate is not None and not self.rate.allowed:
+        self.rate = (
+            protection.count_call(self.sender) if self.sender else protection.NO_LIMIT
+        )
+        if not self.rate.allowed:
             raise Refused(TOO_OFTEN, _("Too many calls in one minute."))
-        if not self.sender.enabled:
+        self._check_scope()
+        if self.sender is not None and not self.sender.enabled:
             raise Refused(DISABLED, _("This business channel is switched off."))
 
     def _authenticate(self, request: Request) -> None:
@@ -102,6 +104,8 @@ class JumsView(APIView):
                 NOT_AUTHENTICATED,
                 _("Authentication failed: check the key and its secret."),
             )
+
+    def _check_scope(self) -> None:
         if ("business" if self.sender else "access") not in self.takes:
             raise RefusedWith(
                 403,
@@ -135,7 +139,8 @@ class JumsView(APIView):
         if refused is None:
             raise exc
         set_rollback()
-        status = getattr(refused, "status", 400)
+        usual = settings.RATE_LIMIT_STATUS if refused.code == TOO_OFTEN else 400
+        status = getattr(refused, "status", usual)
         response = Response(
             {"code": refused.code, "message": refused.message}, status=status
         )

@@ -1,5 +1,6 @@
 """POST /v1/material: a file kept for a while, to be named in message bodies."""
 
+import re
 import secrets
 from datetime import timedelta
 from typing import Any, Final
@@ -62,7 +63,7 @@ class MaterialView(JumsView):
 
 def _hours(fields: dict[str, Any]) -> int:
     given = str(fields.get("time_to_live", [""])[-1] or HOURS)
-    if not given.isascii() or not given.isdecimal() or not 1 <= int(given) <= 168:
+    if not re.fullmatch("[0-9]{1,3}", given) or not 1 <= int(given) <= HOURS_AT_MOST:
         raise Refused(
             ILLEGAL,
             _("time_to_live: 1 to %(limit)d hours.") % {"limit": HOURS_AT_MOST},

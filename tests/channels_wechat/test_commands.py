@@ -5,8 +5,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from channels_wechat import business_channels
 from channels_wechat.access_keys import holder
-from channels_wechat.models import AccessToken, Channel
+from channels_wechat.models import AccessToken, BusinessChannel, Channel
 from channels_wechat.secrets import SecretUnreadable
 from tests.factories import ChannelFactory
 
@@ -43,6 +44,33 @@ def test_a_used_or_impossible_name_is_refused(name):
 
     with pytest.raises(CommandError):
         run("create_access_key", name)
+
+
+# -- create_business_channel -----------------------------------------------------------
+
+
+def test_a_business_channel_is_printed_as_one_json_object_and_works():
+    channels = [ChannelFactory(code=code) for code in ("hr", "shop")]
+
+    given = ["create_business_channel", "Orders", "--channel", "hr"]
+    made = json.loads(run(*given, "--channel", "shop"))
+
+    assert set(made) == {"channel_key", "master_secret"}
+    row = business_channels.holder(made["channel_key"], made["master_secret"])
+    assert list(row.channels.order_by("pk")) == channels
+    alone = json.loads(run("create_business_channel", "Nobody's"))
+    assert not BusinessChannel.objects.get(key=alone["channel_key"]).channels.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["Orders"], [""], ["x" * 61], ["New", "--channel", "nobody"]]
+)
+def test_a_business_channel_that_cannot_be_is_refused(arguments):
+    run("create_business_channel", "Orders")
+
+    with pytest.raises(CommandError):
+        run("create_business_channel", *arguments)
+    assert BusinessChannel.objects.count() == 1
 
 
 # -- followers -------------------------------------------------------------------------
