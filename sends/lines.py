@@ -12,6 +12,8 @@ from typing import Final
 
 from channels_wechat.wechat.bulk import Answer, BulkSender, Call
 
+from .brake import Tripwire
+
 log = logging.getLogger(__name__)
 
 IDLE_S: Final = 60.0
@@ -29,10 +31,16 @@ class Line:
     """Sends calls in the background. One user at a time; not for several threads."""
 
     def __init__(self, base_url: str) -> None:
-        self._sender = BulkSender(base_url)
+        self._sender = BulkSender(base_url, tripwire=Tripwire())
+        # The answers read so far say that nothing more must be started: nothing is,
+        # until what waits is withdrawn.
+        self.halted = False
         # What to do with the sender in its thread; None: close.
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[list[Answer]] = queue.SimpleQueue()
+        # Answers, and whether they halted the sender.
+        self._answers: queue.SimpleQueue[tuple[list[Answer], bool]] = (
+            queue.SimpleQueue()
+        )
         self._withdrawn: queue.SimpleQueue[list[Call]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self._thread.start()
@@ -57,16 +65,19 @@ class Line:
         """
         found: list[Answer] = []
         try:
-            found += self._answers.get(timeout=timeout_s)
-            while True:
-                found += self._answers.get_nowait()
+            answers, self.halted = self._answers.get(timeout=timeout_s)
+            found += answers
+            while not self.halted:
+                answers, self.halted = self._answers.get_nowait()
+                found += answers
         except queue.Empty:
             if not found and not self.is_alive:
                 raise LineBroken from None
         return found
 
     def withdraw(self) -> list[Call]:
-        """Take back every call that has not left. Raises LineBroken."""
+        """Take back every call that has not left; end a halt. Raises LineBroken."""
+        self.halted = False
         self._orders.put(lambda sender: self._withdrawn.put(sender.withdraw()))
         while True:
             try:
@@ -83,13 +94,14 @@ class Line:
         used = time.monotonic()
         try:
             while True:
-                busy = bool(sender.in_flight or sender.queued)
+                idle = sender.halted or not sender.queued
+                busy = bool(sender.in_flight) or not idle
                 try:
                     order = self._orders.get(block=not busy, timeout=1)
                 except queue.Empty:
                     if busy:
                         if answers := sender.poll(TURN_S):
-                            self._answers.put(answers)
+                            self._answers.put((answers, sender.halted))
                     elif time.monotonic() - used > IDLE_S:
                         return
                     continue

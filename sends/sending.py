@@ -12,29 +12,27 @@ is not repeated; it becomes `unknown`.
 
 import logging
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from channels_wechat.models import Channel
 from channels_wechat.wechat import errors
-from channels_wechat.wechat.bulk import Answer, Call, Outcome
+from channels_wechat.wechat.bulk import Answer, Outcome
 from channels_wechat.wechat.client import TokenSource
-from channels_wechat.wechat.messages import CompiledMessage
-from users.models import OpenID
 
-from . import clicks, control, lines, outbox, repairing
+from . import control, lines, repairing
+from .brake import SAME_UNKNOWN_ERRORS, SILENCE, Streak
+from .claiming import Claimer
 from .leases import Lease, LeaseLost
 from .models import Chunk, Delivery, Drain, Send
-from .preparing import compile_message
-from .querysets import ROWS_A_CHUNK, Result, Row
-from .underway import Claim, Out, Streak
+from .querysets import ROWS_A_CHUNK
+from .recording import Book
+from .underway import Out
 
 log = logging.getLogger(__name__)
 Status = Delivery.Status
@@ -42,28 +40,12 @@ Status = Delivery.Status
 # Set when the worker shuts down: drains give back what has not left, and end.
 stopping = threading.Event()
 
-# WeChat remembers a client_msg_id for ten minutes; a call may take most of one itself.
-REPEAT_WITHIN: Final = timedelta(minutes=9)
-# A row in doubt is tried again after so many seconds, by how often its chunk was sent.
-BACKOFF_S: Final = (2, 5, 10, 20, 30, 60)
-# A call that timed out left at most this long before we gave it up.
-CALL_TIME: Final = timedelta(seconds=20)
 FLUSH_S: Final = 0.5
 CONTROL_S: Final = 0.3
 # A drain waits this long itself for rows that are tried again soon.
 STAY: Final = timedelta(seconds=3)
-# Nothing got through this many times in a row: wait instead of burning rows' tries.
-SILENCE: Final = 50
 SILENCE_HOLD_S: Final = 20
-# An unknown error this many times in a row is nobody's single fault.
-SAME_UNKNOWN_ERRORS: Final = 20
 CHINA: Final = ZoneInfo("Asia/Shanghai")
-
-
-def client_msg_id(send: Send, delivery_pk: int) -> str:
-    """Return the id that makes a repeat of this delivery invisible. 32 characters at
-    most, the same at every try, never the same for another delivery."""
-    return f"{send.dedupe_key}-{delivery_pk:x}"
 
 
 def drain_send(send_pk: int) -> None:
@@ -117,20 +99,18 @@ class _Drain:
     channel: Channel = field(init=False)
     tokens: TokenSource = field(init=False)
     line: lines.Line = field(init=False)
+    claimer: Claimer = field(init=False)
+    book: Book = field(init=False)
     token: str = ""
-    sends: dict[int, tuple[Send, CompiledMessage]] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
     out: dict[int, Out] = field(default_factory=dict)
-    open_claims: list[Claim] = field(default_factory=list)
-    results: list[Result] = field(default_factory=list)
-    unfollowed: list[str] = field(default_factory=list)
     closing: bool = False  # claim no more
-    silence: Streak = field(default_factory=Streak)
-    strange: Streak = field(default_factory=Streak)
+    streak: Streak = field(default_factory=Streak)
     logged: set[int | None] = field(default_factory=set)
 
     def run(self) -> None:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
+        self.book, self.claimer = Book(self.lease), Claimer(self.lease)
         repairing.adopt_orphans(self.lease)
         repairing.settle_canceled(self.lease)
         if self.lease.is_held_up() or not self._control() or not self._has_token():
@@ -168,14 +148,15 @@ class _Drain:
                     more = self._claim()
             for answer in self.line.answers(timeout_s=0.05) if self.out else ():
                 self._take_answer(answer)
+            if self.line.halted:
+                self._withdraw()
             now = timezone.now()
             waited = (now - flushed).total_seconds()
-            if self.results and (
-                not self.out or waited >= FLUSH_S or len(self.results) >= 4000
-            ):
-                self._flush()
-                flushed = now
-            if not self.out and not self.results and (self.closing or not more):
+            results = len(self.book.results)
+            if results and (not self.out or waited >= FLUSH_S or results >= 4000):
+                self.book.flush()
+                flushed, results = now, 0
+            if not self.out and not results and (self.closing or not more):
                 return
 
     def _backlog(self) -> int:
@@ -202,87 +183,21 @@ class _Drain:
             self._withdraw()
         return bool(self.running)
 
-    # -- claiming ----------------------------------------------------------------------
-
     def _claim(self) -> bool:
         """Claim the next due chunk and give its rows to the line; False: none due."""
-        now = timezone.now()
-        with transaction.atomic():
-            self.lease.hold()
-            chunk = self._next_chunk(now)
-            if chunk is None:
-                return False
-            send, message = self._message(chunk.send_id)
-            chunk.state = Chunk.State.CLAIMED
-            chunk.claimed_at, chunk.fence = now, self.lease.fence
-            chunk.save(update_fields=["state", "claimed_at", "fence", "last_id"])
-            rows = Delivery.objects.claim(chunk)
-            Send.objects.move(
-                Counter({(send.pk, Status.WAITING, Status.SENDING): len(rows)})
-            )
-        claim = Claim(chunk, send)
-        self.open_claims.append(claim)
-        calls = []
-        for row in rows:
-            claim.out += 1
-            if row.doubt_since and now - row.doubt_since > REPEAT_WITHIN:
-                self._result(claim, row, Status.UNKNOWN)
-                continue
-            names = row.names() if message.names else {}
-            if clicks.PLACEHOLDER in message.names:
-                names[clicks.PLACEHOLDER] = clicks.token(row.id)
-            body = message.render(row.openid, client_msg_id(send, row.id), names)
-            call = Call(row.id, body)
+        claimed = self.claimer.claim(self._backlog())
+        if claimed is None:
+            return False
+        claim = claimed.claim
+        self.book.open(claim)
+        for row in claimed.too_late:
+            self.book.final(claim, row, Status.UNKNOWN)
+        for row, call in claimed.calls:
             self.out[row.id] = Out(claim, row, call, self.token)
-            calls.append(call)
-        self.line.submit(calls, self.token)
-        if not rows:
-            self._flush()  # an empty chunk is done at once
+        self.line.submit([call for _row, call in claimed.calls], self.token)
+        if not claim.out:
+            self.book.flush()  # nothing to send: done at once
         return True
-
-    def _next_chunk(self, now: datetime) -> Chunk | None:
-        sends = (
-            Send.objects.running()
-            .filter(channel=self.channel)
-            .order_by("priority", "pk")
-            .values_list("pk", flat=True)
-        )
-        for pk in sends:
-            chunk = Chunk.objects.due(now).filter(send=pk).first()
-            if chunk is not None:
-                self._cut_to_pace(chunk)
-                return chunk
-        return None
-
-    def _cut_to_pace(self, chunk: Chunk) -> None:
-        """Split off what a slow channel could not send soon: claimed rows are in doubt
-        after a death, and nobody can cancel them."""
-        size = self._backlog()
-        if size >= ROWS_A_CHUNK:
-            return
-        rows = Delivery.objects.of_chunk(chunk).filter(status=Status.WAITING)
-        cut = rows.order_by("pk").values_list("pk", flat=True)[size : size + 1]
-        for first_id in cut:
-            Chunk.objects.create(
-                send_id=chunk.send_id,
-                first_id=first_id,
-                last_id=chunk.last_id,
-                due_at=chunk.due_at,
-                attempts=chunk.attempts,
-            )
-            chunk.last_id = first_id - 1
-
-    def _message(self, send_pk: int) -> tuple[Send, CompiledMessage]:
-        if send_pk not in self.sends:
-            send = Send.objects.select_related("template", "business_channel").get(
-                pk=send_pk
-            )
-            message = compile_message(send)
-            if clicks.is_tracked(send):
-                address = f"{settings.PUBLIC_URL}/r/{{{{{clicks.PLACEHOLDER}}}}}"
-                message = compile_message(send, url=address)
-            self.sends[send_pk] = send, message
-        return self.sends[send_pk]
 
     # -- answers -----------------------------------------------------------------------
 
@@ -291,22 +206,23 @@ class _Drain:
         if out is None:
             return
         if answer.outcome is Outcome.ANSWERED:
-            self.silence.count(None)
             if answer.errcode == 0:
-                self.strange.count(None)
+                self.streak.count(None)
                 del self.out[answer.key]
-                self._result(out.claim, out.row, Status.ACCEPTED, msgid=answer.msgid)
+                self.book.final(out.claim, out.row, Status.ACCEPTED, msgid=answer.msgid)
                 return
             self._take_refusal(out, errors.error_for(answer.errcode, answer.errmsg))
             return
         del self.out[answer.key]
         in_doubt = answer.outcome is Outcome.UNSEEN
-        self._back(out, in_doubt=in_doubt, error=answer.errmsg, wait=True)
-        if self.silence.count(answer.outcome) == SILENCE:
+        self.book.back(out, in_doubt=in_doubt, error=answer.errmsg, wait=True)
+        if self.streak.count(answer.outcome) % SILENCE == 0:
             self._hold(SILENCE_HOLD_S, answer.errmsg)
 
     def _take_refusal(self, out: Out, error: errors.WeChatError) -> None:
         """Act on an answer with an errcode, by whose move is next."""
+        known = errors.explain(error.errcode)
+        strange = self.streak.count(None if known else error.errcode)
         if error.errcode not in self.logged:
             # One request id of each kind is what WeChat's support asks for.
             self.logged.add(error.errcode)
@@ -323,34 +239,32 @@ class _Drain:
         claim, row = out.claim, out.row
         match error:
             case errors.AlreadyAccepted():
-                self._result(claim, row, Status.ACCEPTED)
+                self.book.final(claim, row, Status.ACCEPTED)
             case errors.RateLimited():
-                self._back(out, error=str(error))
+                self.book.back(out, error=str(error))
                 self._hold(error.retry_after_s or 60, str(error))
             case errors.WeChatUnavailable():
-                self._back(out, in_doubt=True, error=error.errmsg, wait=True)
+                self.book.back(out, in_doubt=True, error=error.errmsg, wait=True)
             case errors.QuotaUsedUp():
-                self._back(out)
+                self.book.back(out)
                 self._pause(Send.PauseCode.QUOTA, error, resume_at=_next_quota())
             case errors.ChannelRefused():
-                self._back(out)
+                self.book.back(out)
                 self._pause(Send.PauseCode.CHANNEL, error)
             case errors.TemplateRefused():
-                self._back(out)
+                self.book.back(out)
                 self._pause(Send.PauseCode.TEMPLATE, error, send=claim.send)
             case _:
                 if error.errcode == 43004:
-                    self.unfollowed.append(row.openid)
-                self._result(
+                    self.book.unfollowed(row.openid)
+                self.book.final(
                     claim,
                     row,
                     Status.REFUSED,
                     errcode=error.errcode,
                     error=error.errmsg,
                 )
-                known = error.errcode is not None and errors.explain(error.errcode)
-                times = self.strange.count(None if known else error.errcode)
-                if not known and times == SAME_UNKNOWN_ERRORS:
+                if strange and strange % SAME_UNKNOWN_ERRORS == 0:
                     self._pause(Send.PauseCode.UNKNOWN_ERRORS, error, send=claim.send)
 
     def _renew_token(self, out: Out, error: errors.WeChatError) -> None:
@@ -358,7 +272,7 @@ class _Drain:
         out.token_refusals += 1
         if out.token_refusals > 1:
             # Refused with a token that was new for it: no loop, a visible error.
-            self._back(self.out.pop(out.call.key))
+            self.book.back(self.out.pop(out.call.key))
             if not self.closing:
                 self._pause(Send.PauseCode.CHANNEL, error)
             return
@@ -371,7 +285,7 @@ class _Drain:
                 self._stop_for_token(refusal)
         if self.closing:
             for call in waiting:
-                self._back(self.out.pop(call.key))
+                self.book.back(self.out.pop(call.key))
             return
         for call in waiting:
             self.out[call.key].token = self.token
@@ -445,82 +359,11 @@ class _Drain:
             if self.out[call.key].claim.send.pk in self.running:
                 keep.append(call)
             else:
-                self._back(self.out.pop(call.key))
+                self.book.back(self.out.pop(call.key))
         if keep:
             for call in keep:
                 self.out[call.key].token = self.token
             self.line.submit(keep, self.token)
-
-    # -- results -----------------------------------------------------------------------
-
-    def _back(
-        self,
-        out: Out,
-        *,
-        in_doubt: bool = False,
-        error: str = "",
-        wait: bool = False,
-    ) -> None:
-        """Let a row wait again, in doubt if its message may have left."""
-        claim, row = out.claim, out.row
-        now = timezone.now()
-        claim.back += 1
-        if wait:
-            backoff = BACKOFF_S[min(claim.chunk.attempts, len(BACKOFF_S) - 1)]
-            claim.back_at = now + timedelta(seconds=backoff)
-        doubt = row.doubt_since or (now - CALL_TIME if in_doubt else None)
-        self._result(claim, row, Status.WAITING, error=error, doubt_since=doubt)
-
-    def _result(
-        self,
-        claim: Claim,
-        row: Row,
-        status: Delivery.Status,
-        *,
-        msgid: int | None = None,
-        errcode: int | None = None,
-        error: str = "",
-        doubt_since: datetime | None = None,
-    ) -> None:
-        if status != Status.WAITING:
-            # Kept: a receipt without a msgid finds its delivery by the first call.
-            doubt_since = row.doubt_since
-        claim.out -= 1
-        self.results.append(
-            Result(row.id, status, msgid, errcode, error[:500], doubt_since)
-        )
-
-    def _flush(self) -> None:
-        """Write the results, close chunks that have no row out, in one transaction."""
-        results, self.results = self.results, []
-        ended = [claim for claim in self.open_claims if not claim.out]
-        self.open_claims = [claim for claim in self.open_claims if claim.out]
-        unfollowed, self.unfollowed = self.unfollowed, []
-        now = timezone.now()
-        with transaction.atomic():
-            self.lease.hold()
-            moves = Delivery.objects.record(results, now)
-            self._tell(results, now)
-            for claim in ended:
-                chunk = claim.chunk
-                chunk.state = Chunk.State.WAITING if claim.back else Chunk.State.DONE
-                chunk.due_at = claim.back_at or now
-                chunk.attempts += 1 if claim.back_at else 0
-                chunk.save(update_fields=["state", "due_at", "attempts"])
-            if unfollowed:
-                OpenID.objects.filter(
-                    channel=self.channel, openid__in=unfollowed
-                ).update(followed=False, followed_at=now)
-            Send.objects.move(moves)
-            Send.objects.finish({claim.send.pk for claim in ended})
-
-    def _tell(self, results: list[Result], now: datetime) -> None:
-        """Let business systems hear of results that were written at `now`."""
-        business = {
-            pk for pk, (send, _m) in self.sends.items() if send.business_channel_id
-        }
-        if business and results:
-            outbox.sent(business, [result.id for result in results], now)
 
 
 def _next_quota() -> datetime:

@@ -29,16 +29,3 @@ class Out:
     call: Call
     token: str
     token_refusals: int = 0
-
-
-@dataclass
-class Streak:
-    """How often the same thing happened in a row."""
-
-    what: object = None
-    times: int = 0
-
-    def count(self, what: object) -> int:
-        self.times = self.times + 1 if what == self.what else 1
-        self.what = what
-        return self.times

@@ -25,7 +25,7 @@ import json
 import selectors
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -125,6 +125,9 @@ class BulkSender:
 
     `connections` calls run at once, `rate_per_s` of them start in a second (None: as
     fast as answers come); both may be set while it runs.
+
+    `tripwire` is shown each answer before anything else is started. Once it says True
+    the sender is `halted`: calls in flight finish, none is started, until `withdraw`.
     """
 
     def __init__(
@@ -135,11 +138,14 @@ class BulkSender:
         rate_per_s: float | None = None,
         connect_timeout_s: float = 5,
         timeout_s: float = 15,
+        tripwire: Callable[[Answer], bool] | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._connect_timeout_ms = round(connect_timeout_s * 1000)
         self._timeout_ms = round(timeout_s * 1000)
         self.rate_per_s = rate_per_s
+        self._tripwire = tripwire
+        self.halted = False
         self._next_start = 0.0
         self._answered_once = False
         self._queue: deque[tuple[Call, str]] = deque()
@@ -186,21 +192,23 @@ class BulkSender:
             self._queue.append((call, url))
 
     def withdraw(self) -> list[Call]:
-        """Give back the calls not yet started; they will not be made."""
+        """Give back the calls not yet started; they will not be made. What is
+        submitted from now on is, even if the sender was halted."""
         calls = [call for call, _url in self._queue]
         self._queue.clear()
+        self.halted = False
         return calls
 
     def poll(self, timeout_s: float) -> list[Answer]:
         """Run until calls have finished or `timeout_s` is over; return their answers.
 
-        Returns at once with [] when nothing is queued or in flight.
+        Returns at once with [] when nothing is in flight and nothing may start.
         """
         deadline = time.monotonic() + timeout_s
         answers: list[Answer] = []
         while True:
             may_start_at = self._start_due()
-            if not self._busy and not self._queue:
+            if not self._busy and (self.halted or not self._queue):
                 return answers
             now = time.monotonic()
             until = deadline if may_start_at is None else min(deadline, may_start_at)
@@ -232,6 +240,8 @@ class BulkSender:
     def _start_due(self) -> float | None:
         """Start what may start now. Return when the rate allows the next one (monotonic
         clock), None when something else is awaited."""
+        if self.halted:
+            return None
         limit = self._connections
         if not self._answered_once:
             limit = min(limit, FIRST_CONNECTIONS)
@@ -335,24 +345,24 @@ class BulkSender:
                 self._answered_once = True
                 status = curl.getinfo(pycurl.RESPONSE_CODE)
                 raw = b"".join(transfer.received)
-                answers.append(read_answer(transfer.call.key, status, raw))
+                self._note(read_answer(transfer.call.key, status, raw), answers)
             for curl, errno, message in failed:
                 transfer = self._finish(curl)
                 # Counted over libcurl's own repeats too, so 0 is really nothing.
                 sent = curl.getinfo(pycurl.REQUEST_SIZE)
                 if errno == pycurl.E_SEND_FAIL_REWIND:
                     message = "the kept connection was cut"
-                answers.append(
-                    Answer(
-                        transfer.call.key,
-                        UNSEEN if sent else NOT_SENT,
-                        None,
-                        f"curl {errno}: {message}"[:ERRMSG_LIMIT],
-                        None,
-                    )
-                )
+                outcome = UNSEEN if sent else NOT_SENT
+                errmsg = f"curl {errno}: {message}"[:ERRMSG_LIMIT]
+                key = transfer.call.key
+                self._note(Answer(key, outcome, None, errmsg, None), answers)
             if not left:
                 return
+
+    def _note(self, answer: Answer, answers: list[Answer]) -> None:
+        answers.append(answer)
+        if self._tripwire is not None and self._tripwire(answer):
+            self.halted = True
 
     def _finish(self, curl: Any) -> _Transfer:
         self._multi.remove_handle(curl)

@@ -9,11 +9,12 @@ from django.utils import timezone
 from channels_wechat.models import AccessToken, Channel
 from channels_wechat.wechat.limits import parse_fields
 from sandbox import people
-from sends import audience, control, preparing, sending, sweeping
+from sends import audience, claiming, control, preparing, sending, sweeping
 from sends.leases import Lease, LeaseLost
 from sends.models import Chunk, Delivery, Drain, Send
 from sends.querysets import Result
 from tests.factories import ChannelFactory, OpenIDFactory, SendFactory, TemplateFactory
+from tests.sandbox_fixture import SEND
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("true_counters")]
 
@@ -276,8 +277,18 @@ def test_twenty_identical_unknown_errors_pause_the_send(channel, prepared, sandb
         "unknown_errors",
         77777,
     )
-    # A few were under way while the twentieth was being read.
-    assert 20 <= counts(send)["refused"] <= 30
+    assert counts(send) == {"refused": 20, "waiting": 30}
+
+
+def test_the_brake_is_pulled_for_each_send_by_itself(channel, prepared, sandbox):
+    Channel.objects.update(connections=1)
+    sends = [prepared(count=50), prepared(count=50)]
+    sandbox.faults(kind="errcode", errcode=77777, errmsg="brand new")
+
+    sending.drain(channel.pk)
+
+    assert {Send.objects.get(pk=send.pk).status for send in sends} == {"paused"}
+    assert sandbox.stats()["calls"][SEND] == {"77777": 40}
 
 
 def test_45011_lets_the_channel_rest_and_goes_on(channel, prepared, sandbox):
@@ -400,7 +411,7 @@ def test_another_channels_openid_is_never_touched(channel, template, sandbox):
 
 def test_client_msg_ids_are_fixed_short_and_different(prepared):
     one, two = prepared(count=1), prepared(count=1)
-    ids = {sending.client_msg_id(send, 2**62) for send in (one, one, two)}
+    ids = {claiming.client_msg_id(send, 2**62) for send in (one, one, two)}
 
     assert len(ids) == 2
     assert max(map(len, ids)) <= 32

@@ -1,0 +1,127 @@
+"""Claiming: which chunk of a channel is next, and its rows as calls to make."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from channels_wechat.wechat.bulk import Call
+from channels_wechat.wechat.messages import CompiledMessage
+
+from . import clicks
+from .leases import Lease
+from .models import Chunk, Delivery, Send
+from .preparing import compile_message
+from .querysets import ROWS_A_CHUNK, Row
+from .underway import Claim
+
+Status = Delivery.Status
+
+# WeChat remembers a client_msg_id for ten minutes; a call may take most of one itself.
+REPEAT_WITHIN: Final = timedelta(minutes=9)
+
+
+def client_msg_id(send: Send, delivery_pk: int) -> str:
+    """Return the id that makes a repeat of this delivery invisible. 32 characters at
+    most, the same at every try, never the same for another delivery."""
+    return f"{send.dedupe_key}-{delivery_pk:x}"
+
+
+@dataclass
+class Claimed:
+    """A claimed chunk: rows to send with their calls, and rows that no repeat may
+    follow any more."""
+
+    claim: Claim
+    calls: list[tuple[Row, Call]]
+    too_late: list[Row]
+
+
+@dataclass
+class Claimer:
+    """Claims for the holder of a channel's lease; compiles each send's message once."""
+
+    lease: Lease
+    _sends: dict[int, tuple[Send, CompiledMessage]] = field(default_factory=dict)
+
+    def claim(self, size: int) -> Claimed | None:
+        """Claim the next due chunk, at most about `size` rows of it; None: none is due.
+
+        Raises LeaseLost.
+        """
+        now = timezone.now()
+        with transaction.atomic():
+            self.lease.hold()
+            chunk = self._next_chunk(now)
+            if chunk is None:
+                return None
+            _cut(chunk, size)
+            send, message = self._message(chunk.send_id)
+            chunk.state = Chunk.State.CLAIMED
+            chunk.claimed_at, chunk.fence = now, self.lease.fence
+            chunk.save(update_fields=["state", "claimed_at", "fence", "last_id"])
+            rows = Delivery.objects.claim(chunk)
+            Send.objects.move(
+                Counter({(send.pk, Status.WAITING, Status.SENDING): len(rows)})
+            )
+        claimed = Claimed(Claim(chunk, send, out=len(rows)), [], [])
+        for row in rows:
+            if row.doubt_since and now - row.doubt_since > REPEAT_WITHIN:
+                claimed.too_late.append(row)
+            else:
+                claimed.calls.append((row, _call(send, message, row)))
+        return claimed
+
+    def _next_chunk(self, now: datetime) -> Chunk | None:
+        sends = (
+            Send.objects.running()
+            .filter(channel=self.lease.channel_pk)
+            .order_by("priority", "pk")
+            .values_list("pk", flat=True)
+        )
+        for pk in sends:
+            chunk = Chunk.objects.due(now).filter(send=pk).first()
+            if chunk is not None:
+                return chunk
+        return None
+
+    def _message(self, send_pk: int) -> tuple[Send, CompiledMessage]:
+        if send_pk not in self._sends:
+            send = Send.objects.select_related("template", "business_channel").get(
+                pk=send_pk
+            )
+            message = compile_message(send)
+            if clicks.is_tracked(send):
+                address = f"{settings.PUBLIC_URL}/r/{{{{{clicks.PLACEHOLDER}}}}}"
+                message = compile_message(send, url=address)
+            self._sends[send_pk] = send, message
+        return self._sends[send_pk]
+
+
+def _cut(chunk: Chunk, size: int) -> None:
+    """Split off what a slow channel could not send soon: claimed rows are in doubt
+    after a death, and nobody can cancel them."""
+    if size >= ROWS_A_CHUNK:
+        return
+    rows = Delivery.objects.of_chunk(chunk).filter(status=Status.WAITING)
+    cut = rows.order_by("pk").values_list("pk", flat=True)[size : size + 1]
+    for first_id in cut:
+        Chunk.objects.create(
+            send_id=chunk.send_id,
+            first_id=first_id,
+            last_id=chunk.last_id,
+            due_at=chunk.due_at,
+            attempts=chunk.attempts,
+        )
+        chunk.last_id = first_id - 1
+
+
+def _call(send: Send, message: CompiledMessage, row: Row) -> Call:
+    names = row.names() if message.names else {}
+    if clicks.PLACEHOLDER in message.names:
+        names[clicks.PLACEHOLDER] = clicks.token(row.id)
+    return Call(row.id, message.render(row.openid, client_msg_id(send, row.id), names))
