@@ -13,10 +13,16 @@ from .wechat.crypto import make_encoding_aes_key, make_token
 
 if TYPE_CHECKING:
     from .wechat.client import Client
+    from .wechat.errors import ChannelRefused
 
 
 class Channel(models.Model):
-    """One Official Account, connected by AppID and AppSecret."""
+    """One Official Account: connected by AppID and AppSecret, or authorised to our
+    third-party platform by a scan."""
+
+    class By(models.TextChoices):
+        SECRET = "secret", "AppID + AppSecret"
+        PLATFORM = "platform", _("Scan")
 
     class CallbackMode(models.TextChoices):
         PLAIN = "plain", _("Plain text")
@@ -43,6 +49,15 @@ class Channel(models.Model):
                 _("An AppID is wx followed by 16 letters and digits."),
             )
         ],
+    )
+    # Set by authorising and by entering an AppSecret, never by hand.
+    authorization = models.CharField(
+        _("connected by"),
+        max_length=8,
+        choices=By.choices,
+        default=By.SECRET,
+        db_default=By.SECRET,
+        editable=False,
     )
     app_secret = SecretField(
         "AppSecret",
@@ -140,7 +155,8 @@ class Channel(models.Model):
         """One of "ready", "unverified", "unauthorized", "disabled".
 
         unauthorized: WeChat refused the account's own credentials or our address the
-        last time we asked; unverified: we never held a token.
+        last time we asked, or the account withdrew its authorisation; unverified: we
+        never held a token.
         """
         if not self.enabled:
             return "disabled"
@@ -150,12 +166,22 @@ class Channel(models.Model):
 
     @property
     def credentials(self) -> str:
-        """A fingerprint of AppID and AppSecret, to see whether they changed."""
-        return hashlib.sha256(f"{self.appid} {self.app_secret}".encode()).hexdigest()
+        """A fingerprint of what tokens are got with, to see whether it changed."""
+        by = self.app_secret
+        if self.is_authorised:
+            by = f"platform {settings.WECHATTPP_COMPONENT_APP_ID}"
+        return hashlib.sha256(f"{self.appid} {by}".encode()).hexdigest()
+
+    @property
+    def is_authorised(self) -> bool:
+        """Whether it is connected through the third-party platform."""
+        return self.authorization == self.By.PLATFORM
 
     @property
     def callback_url(self) -> str:
-        """Where WeChat shall push this account's events."""
+        """Where WeChat pushes this account's events, or shall push them."""
+        if self.is_authorised:
+            return f"{settings.PUBLIC_URL}/wechattpp/{self.appid}/message"
         return f"{settings.PUBLIC_URL}/v1/wechatoa/callback/{self.code}"
 
     @property
@@ -165,26 +191,41 @@ class Channel(models.Model):
 
     def client(self) -> "Client":
         """Return the WeChat client that speaks for this account."""
-        from .tokens import source  # tokens imports this module
+        from . import platforms, tokens  # which import this module
         from .wechat.client import Client
 
-        return Client(settings.WECHAT_API_BASE, source(self))
+        def heard(refusal: "ChannelRefused") -> None:
+            platforms.heard(refusal, self)
+
+        return Client(
+            settings.WECHAT_API_BASE,
+            tokens.source(self),
+            on_refusal=heard if self.is_authorised else None,
+        )
 
 
-class AccessToken(models.Model):
-    """The one access token of a channel, and the lease of whoever renews it."""
+class LeasedToken(models.Model):
+    """A token and the lease of whoever renews it: see `token_leases`."""
 
-    channel = models.OneToOneField(Channel, models.CASCADE, related_name="access_token")
     value = SecretField(blank=True)
     expires_at = models.DateTimeField(null=True)
     obtained_at = models.DateTimeField(null=True)
-    # The generation that was got by force, if the current one was.
     generation = models.PositiveIntegerField(default=0)
-    # Of the AppID and AppSecret it was got with: others must not use it.
+    # Of what it was got with: with other credentials it must not be used.
     credentials = models.CharField(max_length=64, blank=True)
+    # The generation that was got by force, if the current one was.
     forced_generation = models.PositiveIntegerField(null=True)
     renewing_until = models.DateTimeField(null=True)
     renewer = models.CharField(max_length=36, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class AccessToken(LeasedToken):
+    """The one access token of a channel."""
+
+    channel = models.OneToOneField(Channel, models.CASCADE, related_name="access_token")
 
     def __str__(self) -> str:
         return f"access token of channel {self.channel_id}"
@@ -347,3 +388,27 @@ class Material(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+# Models of the third-party platform; they name the ones above by string.
+from .platform_models import (  # noqa: E402
+    Authorization as Authorization,
+)
+from .platform_models import (  # noqa: E402
+    AuthorizationCode as AuthorizationCode,
+)
+from .platform_models import (  # noqa: E402
+    Avatar as Avatar,
+)
+from .platform_models import (  # noqa: E402
+    Platform as Platform,
+)
+from .platform_models import (  # noqa: E402
+    PlatformEvent as PlatformEvent,
+)
+from .platform_models import (  # noqa: E402
+    PlatformLink as PlatformLink,
+)
+from .platform_models import (  # noqa: E402
+    PreAuthCode as PreAuthCode,
+)

@@ -6,8 +6,9 @@ as container secrets do. A value that cannot be read stops the start with a sent
 
 import base64
 import os
+import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import environ
@@ -70,6 +71,14 @@ class Env(environ.Env):
 
 def load() -> Env:
     return Env(gather(os.environ, BASE_DIR / ".env"))
+
+
+def check_shapes(*shapes: tuple[str, str, Iterable[str]]) -> None:
+    """Stop the start if a value of (name, pattern, values) is neither empty nor fits."""
+    for name, pattern, values in shapes:
+        if any(value and not re.fullmatch(pattern, value) for value in values):
+            # Never the value: it may be a secret that went into the wrong line.
+            raise ImproperlyConfigured(f"{name} must look like {pattern}")
 
 
 def kept_secret(path: Path, make: str) -> str:

@@ -82,6 +82,20 @@ WECHAT_API_BASE = env.str("WECHAT_API_BASE", default="https://api.weixin.qq.com"
 WECHAT_MP_BASE = env.str("WECHAT_MP_BASE", default="https://mp.weixin.qq.com")
 WECHAT_OPEN_BASE = env.str("WECHAT_OPEN_BASE", default="https://open.weixin.qq.com")
 
+# The third-party platform; all four or none. A second key, after a comma, is the one
+# before: WeChat may use either for a while after a change.
+WECHATTPP_COMPONENT_APP_ID = env.str("WECHATTPP_COMPONENT_APP_ID", default="")
+WECHATTPP_COMPONENT_APP_SECRET = env.str("WECHATTPP_COMPONENT_APP_SECRET", default="")
+WECHATTPP_ENCODING_TOKEN = env.str("WECHATTPP_ENCODING_TOKEN", default="")
+WECHATTPP_ENCODING_AES_KEYS: list[str] = env.list(
+    "WECHATTPP_ENCODING_AES_KEY", default=[]
+)
+environment.check_shapes(
+    ("WECHATTPP_COMPONENT_APP_ID", r"wx[0-9a-zA-Z]{16}", [WECHATTPP_COMPONENT_APP_ID]),
+    ("WECHATTPP_ENCODING_TOKEN", r"[A-Za-z0-9]{3,32}", [WECHATTPP_ENCODING_TOKEN]),
+    ("WECHATTPP_ENCODING_AES_KEY", r"[A-Za-z0-9]{43}", WECHATTPP_ENCODING_AES_KEYS),
+)
+
 # -- business systems ------------------------------------------------------------------
 # Whether status callbacks may go to private addresses and to any port.
 STATUS_CALLBACK_ALLOW_PRIVATE = env.bool("STATUS_CALLBACK_ALLOW_PRIVATE", default=False)

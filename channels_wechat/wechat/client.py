@@ -7,7 +7,7 @@ long.
 """
 
 import email.utils
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -158,7 +158,14 @@ def server_time(base_url: str) -> datetime | None:
 class Client:
     """The API of one account. Not for several threads at once."""
 
-    def __init__(self, base_url: str, tokens: TokenSource) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        tokens: TokenSource,
+        on_refusal: Callable[[errors.ChannelRefused], None] | None = None,
+    ) -> None:
+        """`on_refusal` is told of every call refused for the whole account."""
+        self._on_refusal = on_refusal
         self.base_url = base_url.rstrip("/")
         self._tokens = tokens
         self._session = open_session()
@@ -195,9 +202,14 @@ class Client:
         body: bytes | None,
     ) -> dict[str, Any]:
         query = {"access_token": token, **(params or {})}
-        answer, _headers = call(
-            self._session, self.base_url, method, path, params=query, body=body
-        )
+        try:
+            answer, _headers = call(
+                self._session, self.base_url, method, path, params=query, body=body
+            )
+        except errors.ChannelRefused as refused:
+            if self._on_refusal:
+                self._on_refusal(refused)
+            raise
         return answer
 
     def templates(self) -> list[WeChatTemplate]:
