@@ -166,6 +166,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": _stale,
     },
+    "sweep platform": {
+        "task": "channels_wechat.tasks.sweep_platform",
+        "schedule": SWEEP_SECONDS,
+        "options": _stale,
+    },
     "renew access tokens": {
         "task": "channels_wechat.tasks.renew_tokens",
         "schedule": 240,

@@ -4,11 +4,16 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from channels_wechat import platform_views
 from channels_wechat.api import v1, v1_material
 from sends import clicks
 from sends.api.callbacks import callback
+from sends.api.platform_callbacks import message
+from users import bind_pages
 
 from . import api, dashboard, guide, health
+
+CODE = r"(?P<code>[A-Za-z0-9]{1,32})"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -29,7 +34,18 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", health.metrics),
     re_path(r"^v1/wechatoa/callback(?:/(?P<code>[A-Za-z0-9]+))?/?\Z", callback),
+    path("wechattpp/event", platform_views.event),
+    re_path(r"^wechattpp/(?P<appid>wx[0-9A-Za-z]{1,30})/message\Z", message),
+    path("wechattpp/authorized/<str:state>", platform_views.come_back),
+    path("wechattpp/link/<str:state>", platform_views.link_page, name="platform-link"),
+    path(
+        "wechattpp/link/<str:state>/live",
+        platform_views.link_live,
+        name="platform-link-live",
+    ),
     path("r/<str:text>", clicks.follow, name="click"),
+    re_path(rf"^bind/{CODE}/?\Z", bind_pages.start, name="bind"),
+    re_path(rf"^bind/{CODE}/back\Z", bind_pages.back, name="bind-back"),
     path("v1/token", v1.TokenView.as_view(), name="v1-token"),
     path("v1/material", v1_material.MaterialView.as_view(), name="v1-material"),
     path("v1/", include("users.api.v1_urls")),
