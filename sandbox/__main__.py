@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable
 
+from . import inside
 from .authorising import PAGES
 from .control import Control
 from .http import Connection, Reply, Request, listen, payload
@@ -71,13 +72,16 @@ class Sandbox:
         self.wechat = WeChat(self.world, self.pusher)
         self.control = Control(self.world, self.pusher)
         self.pages = Pages()
+        self.inside = inside.Inside(self.control, self.pages)
         self.connections: set[Connection] = set()
 
     def handle(self, request: Request) -> Reply | Awaitable[Reply]:
         path = request.path
         if path in PAGES or path.startswith(PICTURES):
             return self.pages.of_wechat(request, self.world)
-        if path.startswith(("/cgi-bin/", "/wxaapi/")):
+        if path in inside.PAGES:
+            return self.inside.answer(request)
+        if path.startswith(("/cgi-bin/", "/wxaapi/", "/sns/")):
             return self.wechat.answer(request)
         if path.startswith("/sandbox/api/"):
             return self.control.answer(request)

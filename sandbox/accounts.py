@@ -42,6 +42,15 @@ DAILY_LIMITS["subscription"] = DAILY_LIMITS["miniprogram"] = {
 }
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]+\d*)\.DATA\s*\}\}")
 TEMPLATE_LIMIT = 25
+TEST_CANNOT = (
+    "subscribe_notifications",
+    "template_library",
+    "typed_values",
+    "ip_whitelist",
+    "encrypted_callback",
+    "platform",
+    "publishing",
+)
 
 
 @dataclass
@@ -193,6 +202,11 @@ class Account:
     def may_notify(self) -> bool:
         """Templates and notices are for verified service accounts (else 48001)."""
         return self.kind in ("service", "test") and self.verified
+
+    @property
+    def cannot(self) -> list[str]:
+        """What a test account (测试号) lacks, as words for pages and tests."""
+        return [*TEST_CANNOT] if self.kind == "test" else []
 
 
 def networks(entries: Any) -> list[str] | None:

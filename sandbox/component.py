@@ -78,7 +78,7 @@ def clear_quota(world: World, request: Request, ip: str) -> Answered:
     """POST clear_quota/v2: the daily counters of an authorised account, by secret."""
     body = body_of(request)
     platform = _own(world, body, "appsecret", ip)
-    account, _grant = _authorised(world, body.get("appid"))
+    account, _grant = authorised(world, body.get("appid"))
     account.used.clear()
     return platform.appid, OK
 
@@ -88,7 +88,8 @@ def _left(seconds: float) -> int:
 
 
 # -- calls with the component token ----------------------------------------------------
-def _check_token(world: World, request: Request) -> None:
+def check_token(world: World, request: Request) -> None:
+    """Check the component token of a call. Raises Refusal."""
     argument = request.argument
     value = argument("component_access_token") or argument("access_token")
     if not value:
@@ -102,7 +103,7 @@ def _check_token(world: World, request: Request) -> None:
 
 def _asked(world: World, request: Request, ip: str) -> dict[str, Any]:
     """Return the body of a call that the component token opens. Raises Refusal."""
-    _check_token(world, request)
+    check_token(world, request)
     world.platform.check_ip(ip)
     body = body_of(request)
     if not body.get("component_appid"):
@@ -112,7 +113,8 @@ def _asked(world: World, request: Request, ip: str) -> dict[str, Any]:
     return body
 
 
-def _authorised(world: World, appid: object) -> tuple[Account, Grant]:
+def authorised(world: World, appid: object) -> tuple[Account, Grant]:
+    """Return an account and its authorisation. Raises Refusal 41002, 61003."""
     if not appid:
         raise Refusal(41002)
     grant = world.platform.grants.get(str(appid))
@@ -144,7 +146,7 @@ def query_auth(world: World, request: Request, ip: str) -> Answered:
         raise Refusal(61010)
     if not platform.admits(code.appid):
         raise Refusal(61028)
-    _account, grant = _authorised(world, code.appid)
+    _account, grant = authorised(world, code.appid)
     code.used = True
     return platform.appid, {
         "authorization_info": {
@@ -158,7 +160,7 @@ def query_auth(world: World, request: Request, ip: str) -> Answered:
 def authorizer_token(world: World, request: Request, ip: str) -> Answered:
     """POST api_authorizer_token: a new access token, perhaps a new refresh token."""
     body = _asked(world, request, ip)
-    _account, grant = _authorised(world, body.get("authorizer_appid"))
+    _account, grant = authorised(world, body.get("authorizer_appid"))
     if body.get("authorizer_refresh_token") != grant.refresh_token:
         raise Refusal(61023)
     if world.settings.refresh_token_replaced:
@@ -178,7 +180,7 @@ def _tokens(world: World, grant: Grant, now: float) -> dict[str, Any]:
 def authorizer_info(world: World, request: Request, ip: str) -> Answered:
     """POST api_get_authorizer_info: who the account is and what it granted."""
     body = _asked(world, request, ip)
-    account, grant = _authorised(world, body.get("authorizer_appid"))
+    account, grant = authorised(world, body.get("authorizer_appid"))
     host = request.header("Host") or "127.0.0.1"
     info: dict[str, Any] = {
         "nick_name": account.name,
@@ -250,7 +252,7 @@ def _optioned(
         body = body_of(request)
     else:
         body = _asked(world, request, ip)
-        account, _grant = _authorised(world, body.get("authorizer_appid"))
+        account, _grant = authorised(world, body.get("authorizer_appid"))
     if body.get("option_name") not in OPTIONS:
         raise Refusal(61012)
     return account, body

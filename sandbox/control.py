@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from . import accounts, calls, faults, people, pushing, subscribing
+from . import accounts, calls, faults, inside, people, pushing, subscribing
 from .accounts import Account
 from .answers import ERRMSG, Refusal, dump
 from .chat import FOLLOWED
@@ -114,6 +114,7 @@ class Control:
             "original_id": account.original_id,
             "name": account.name,
             "kind": account.kind,
+            "cannot": account.cannot,
             "verified": account.verified,
             "authorised": account.appid in self.world.platform.grants,
             "ip_whitelist": account.ip_whitelist,
@@ -493,6 +494,7 @@ CALLS: dict[tuple[str, str], Call] = {
     ("DELETE", "templates"): Control.drop_template,
     ("POST", "reset"): Control.reset,
     **subscribing.CALLS,
+    **inside.CALLS,
     ("POST", "texts"): lambda c, _request, body, _rest: c.text(body),
     ("GET", "platform"): lambda c, _request, _body, _rest: c.platform.show(),
     ("PATCH", "platform"): lambda c, _request, body, _rest: c.platform.change(body),

@@ -88,6 +88,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "change_events": _switch,
     "change_event_wrapper": _wrapper,
     "kept_choice_events": _switch,
+    "oauth_code_life_s": _positive,
+    "snapshot_users": _switch,
     "tickets": _switch,
     "ticket_interval_s": _interval,
     "ticket_life_s": _positive,
@@ -136,6 +138,9 @@ class Settings:
     change_event_wrapper: str = "change"
     # Whether a choice someone always keeps is pushed when no dialog was shown.
     kept_choice_events: bool = True
+    oauth_code_life_s: float = 300.0
+    # Every visitor of a web page is a snapshot user, whose openid is not real.
+    snapshot_users: bool = False
     # The third-party platform. False: WeChat has stopped pushing tickets, until
     # api_start_push_ticket.
     tickets: bool = True

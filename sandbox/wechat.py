@@ -6,7 +6,7 @@ import random
 import time
 from typing import Any
 
-from . import calls, component, faults, newtmpl, notifying, sending
+from . import calls, component, faults, newtmpl, notifying, sending, webauth
 from .accounts import SEND, Account
 from .answers import Refusal, dump, error
 from .http import Reply, Request, payload, wechat_json
@@ -20,9 +20,9 @@ _BAD_GATEWAY = payload(
     b"Gateway</h1></center><hr><center>nginx</center></body></html>",
     "text/html",
 )
-calls.CALLS.update(newtmpl.CALLS)
+calls.CALLS.update(newtmpl.CALLS | webauth.CALLS)
 # Calls that no access token of an account opens: they say themselves who calls.
-_OWN_CALLS = {**calls.TOKEN_CALLS, **component.CALLS}
+_OWN_CALLS = {**calls.TOKEN_CALLS, **component.CALLS, **webauth.OWN_CALLS}
 _METHODS = {path: method for method, path in (*calls.CALLS, *_OWN_CALLS)}
 _METHODS[SEND] = _METHODS[notifying.BIZSEND] = "POST"
 _NOTIFYING = (

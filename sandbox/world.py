@@ -14,6 +14,7 @@ from .platform import Platform
 from .settings import Settings
 from .subscriptions import Subscriptions, usual
 from .tokens import Tokens
+from .web import Domains, Web
 
 LOG_LENGTH = 5_000
 # Messages whose content is kept; older ones live on in the counts only.
@@ -102,11 +103,13 @@ class World:
                 account.appid: account for account in bundled_accounts()
             }
             self.subscriptions: defaultdict[str, Subscriptions] = defaultdict(usual)
+            self.domains: defaultdict[str, Domains] = defaultdict(Domains)
         for account in self.accounts.values():
             account.used.clear()
             account.refuses = 0
         self.inboxes: dict[str, Inbox] = {appid: Inbox() for appid in self.accounts}
         self.chats = Chats()
+        self.web = Web()
         self.kept: deque[tuple[str, str]] = deque()
         self.log: deque[LogLine] = deque(maxlen=LOG_LENGTH)
         self.calls: Counter[tuple[str, str, int]] = Counter()
@@ -132,6 +135,7 @@ class World:
     def drop(self, appid: str) -> None:
         del self.accounts[appid], self.inboxes[appid]
         self.subscriptions.pop(appid, None)
+        self.domains.pop(appid, None)
         self.platform.grants.pop(appid, None)
         self.kept = deque(kept for kept in self.kept if kept[0] != appid)
 
