@@ -291,3 +291,15 @@ class SegmentUser(models.Model):
 
     def __str__(self) -> str:
         return self.userid
+
+
+# Models of collecting openIDs; kept apart for length.
+from .binding_models import (  # noqa: E402
+    BindingTicket as BindingTicket,
+)
+from .binding_models import (  # noqa: E402
+    LoginPage as LoginPage,
+)
+from .binding_models import (  # noqa: E402
+    Spent as Spent,
+)

@@ -3,7 +3,7 @@
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from . import rows
+from . import addresses, rows
 
 
 def userid(value: str) -> None:
@@ -36,3 +36,11 @@ def phone(value: str) -> None:
 def email(value: str) -> None:
     if not rows.is_email(value):
         raise ValidationError(_("This is no email address."), code="email")
+
+
+def login_page(value: str) -> None:
+    if addresses.parse(value) is None:
+        raise ValidationError(
+            _("A plain address, please, like https://www.example.com/login"),
+            code="address",
+        )

@@ -3,6 +3,7 @@
 from django.urls import re_path
 
 from .audiences import SegmentDetail, SegmentList, UserListDetail, UserListList
+from .bindings import BindingExchange, BindingLinks
 from .views import (
     RecipientDetail,
     RecipientList,
@@ -17,6 +18,8 @@ UPLOAD = r"^uploads/(?P<pk>[0-9]{1,18})/"
 NUMBER = r"(?P<pk>[0-9]{1,18})"
 
 urlpatterns = [
+    re_path(r"^bindings/exchange/\Z", BindingExchange.as_view()),
+    re_path(r"^bindings/links/\Z", BindingLinks.as_view()),
     re_path(r"^lists/\Z", UserListList.as_view()),
     re_path(rf"^lists/{NUMBER}/\Z", UserListDetail.as_view()),
     re_path(r"^segments/\Z", SegmentList.as_view()),
