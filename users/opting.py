@@ -152,37 +152,41 @@ def _userid(item: Any) -> str:
         raise ItemRefused(ILLEGAL, _("Each item must be an object."))
     userid = _text(item.get("userid"), "userid")
     if not rows.is_userid(userid):
-        raise _illegal("userid", _("at most 64 letters, digits and _@!#$&*+=.|"))
+        raise _illegal(
+            "userid", _("At most 64 letters, digits and _ - @ ! # $ & * + = . |")
+        )
     return userid
 
 
 def _changes(item: Mapping[str, Any], scope: Scope) -> Iterable[Change]:
     """Yield what the item does, del before set before add. Raises ItemRefused."""
-    operations: dict[str, dict[str, Any]] = {}
+    said: dict[str, list[tuple[str, Any]]] = {name: [] for name in OPERATIONS}
     for key, value in item.items():
-        if key == "userid":
+        if key == "userid" or value in (None, ""):
             continue
         if key in OPERATIONS:
-            if value in (None, ""):
-                continue
             if not isinstance(value, dict):
                 raise _illegal(key, _("must be an object."))
-            operations.setdefault(key, {}).update(value)
-        elif key in ATTRIBUTES or key in ELSEWHERE or key in scope.channels:
+            said[key] += value.items()
+        elif key in ATTRIBUTES or key in ELSEWHERE:
             # The JSMS guide writes attributes without `set`.
-            operations.setdefault("set", {})[key] = value
+            said["set"].append((key, value))
         else:
             raise _illegal(key, _("no such attribute."))
     for operation in OPERATIONS:
-        for attribute, value in operations.get(operation, {}).items():
+        for attribute, value in said[operation]:
             name = f"{operation}.{attribute}"
             if attribute in ELSEWHERE:
+                if not value:
+                    continue  # some clients name everything they know
                 raise _illegal(name, _("this system has no such channel."))
             if attribute not in ATTRIBUTES:
                 # The Official Account guide writes the channel code directly.
                 if attribute not in scope.channels:
                     raise _illegal(name, _("no such attribute or channel code."))
                 attribute, value = "wechatoa", {attribute: value}
+            if value in (None, ""):
+                continue
             if not isinstance(value, dict):
                 raise _illegal(name, _("must be an object by bind_id."))
             if operation == "add" and attribute != "tag":
@@ -238,7 +242,10 @@ def _tags(given: Any, name: str) -> list[str]:
     tags = [_text(tag, name) for tag in given]
     for tag in tags:
         if not rows.is_tag(tag):
-            raise _illegal(name, _("a tag has at most 40 bytes and no spaces."))
+            raise _illegal(
+                name,
+                _("At most 40 bytes of letters, digits and _ - @ ! # $ & * + = . |"),
+            )
     return list(dict.fromkeys(tags))
 
 
