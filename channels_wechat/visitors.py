@@ -4,9 +4,16 @@ connected."""
 from django.conf import settings
 from django.http import HttpRequest
 
+from . import platforms
 from .models import Channel
-from .wechat.errors import ChannelRefused
-from .wechat.web_authorisation import Visitor, authorise_url, fetch_visitor
+from .platform_tokens import ComponentSource
+from .wechat.errors import ChannelRefused, TokenRefused
+from .wechat.web_authorisation import (
+    Visitor,
+    authorise_url,
+    fetch_visitor,
+    fetch_visitor_of_authorizer,
+)
 
 
 def is_in_wechat(request: HttpRequest) -> bool:
@@ -16,7 +23,10 @@ def is_in_wechat(request: HttpRequest) -> bool:
 
 def address_to_ask(channel: Channel, redirect_uri: str, state: str) -> str:
     """Return where to send a visitor so that WeChat sends them back with a code."""
-    return authorise_url(settings.WECHAT_OPEN_BASE, channel.appid, redirect_uri, state)
+    through = settings.WECHATTPP_COMPONENT_APP_ID if channel.is_authorised else ""
+    return authorise_url(
+        settings.WECHAT_OPEN_BASE, channel.appid, redirect_uri, state, through
+    )
 
 
 def visitor(channel: Channel, code: str) -> Visitor:
@@ -25,8 +35,27 @@ def visitor(channel: Channel, code: str) -> Visitor:
     Raises CodeRefused (begin anew), ChannelRefused (the operator's move),
     WeChatUnavailable.
     """
-    if not channel.app_secret:
-        raise ChannelRefused("There is no AppSecret.")
-    return fetch_visitor(
-        settings.WECHAT_API_BASE, channel.appid, channel.app_secret, code
+    if not channel.is_authorised:
+        return fetch_visitor(
+            settings.WECHAT_API_BASE, channel.appid, channel.app_secret, code
+        )
+    if missing := platforms.missing_settings():
+        raise ChannelRefused(f"{', '.join(missing)} not set.")
+    through = settings.WECHATTPP_COMPONENT_APP_ID
+    tokens = ComponentSource(platforms.current())
+    token = tokens.get()
+    try:
+        return _of_authorizer(channel, through, token, code)
+    except TokenRefused:
+        token = tokens.renew(token)
+    try:
+        return _of_authorizer(channel, through, token, code)
+    except TokenRefused as refused:
+        # A fresh token refused as well: never a loop.
+        raise ChannelRefused(refused.errmsg, refused.errcode, refused.rid) from None
+
+
+def _of_authorizer(channel: Channel, through: str, token: str, code: str) -> Visitor:
+    return fetch_visitor_of_authorizer(
+        settings.WECHAT_API_BASE, channel.appid, through, token, code
     )

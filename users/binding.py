@@ -141,9 +141,7 @@ def read_link(channel: Channel, token: str) -> Link:
         raise LinkRefused("forged") from None
     if content["c"] != channel.code:
         raise LinkRefused("forged")
-    expires_at = datetime.fromtimestamp(
-        content["x"], tz=timezone.get_current_timezone()
-    )
+    expires_at = datetime.fromtimestamp(content["x"], UTC)
     if expires_at <= timezone.now():
         raise LinkRefused("expired")
     return Link(content["u"], _digest(token), expires_at)
