@@ -3,8 +3,9 @@ import { call, guarded, h, language, text, accountName } from "./dom.js";
 import { console_ } from "./console.js";
 import { faults } from "./faults.js";
 import { phones } from "./phones.js";
+import { platform } from "./platform.js";
 
-const TABS = { phones, console: console_, faults };
+const TABS = { phones, console: console_, platform, faults };
 const main = document.getElementById("main");
 const chooser = document.getElementById("account");
 const themeButton = document.getElementById("theme");

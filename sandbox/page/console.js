@@ -1,5 +1,6 @@
 // The account console: the places of mp.weixin.qq.com that matter here.
 import { call, clockSeconds, guarded, h, number, text, toast } from "./dom.js";
+import { kindName } from "./permissions.js";
 import { noticesPanel } from "./notices.js";
 
 export function field(label, input, help) {
@@ -15,7 +16,7 @@ export function choice(values, chosen) {
   return select;
 }
 
-function copyable(value, hidden = false) {
+export function copyable(value, hidden = false) {
   const shown = h("code", hidden ? "•".repeat(16) : value);
   const copy = h(
     "button.quiet",
@@ -47,7 +48,7 @@ function copyable(value, hidden = false) {
 const section = (name, ...content) =>
   h("section.panel", { id: `s-${name}` }, h("h2", text(name)), content);
 
-const line = (name, value) => h("div.line", h("span", text(name)), value);
+export const line = (name, value) => h("div.line", h("span", text(name)), value);
 
 function identity(account) {
   return section(
@@ -55,7 +56,7 @@ function identity(account) {
     line("appid", copyable(account.appid)),
     line("secret", copyable(account.secret, true)),
     line("original_id", copyable(account.original_id)),
-    line("kind", h("span", text(`kind_${account.kind}`))),
+    line("kind", h("span", kindName(account))),
   );
 }
 
@@ -211,7 +212,7 @@ function quotas(account) {
   );
 }
 
-function table(heads, rows, none) {
+export function table(heads, rows, none) {
   if (!rows.length) return h("p.help", none);
   return h(
     "div.scroll",

@@ -1,13 +1,14 @@
 // Small tools: elements, texts, calls.
 import { TEXTS } from "./texts.js";
 import { NOTICES } from "./texts_notices.js";
+import { PLATFORM } from "./texts_platform.js";
 
 const wanted = localStorage.getItem("sandbox-language") || document.documentElement.lang;
 export const language = wanted.startsWith("zh") ? "zh" : "en";
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
 export function text(name, values = {}) {
-  const found = NOTICES[language][name] ?? TEXTS[language][name] ?? name;
+  const found = [NOTICES, PLATFORM, TEXTS].map((texts) => texts[language][name]).find(Boolean) ?? name;
   return found.replace(/\{(\w+)\}/g, (_all, key) => values[key]);
 }
 

@@ -161,7 +161,7 @@ export function noticesPanel(account) {
         "div.templates",
         found.notices.map((notice) =>
           h(
-            "article",
+            "article.template",
             h(
               "header",
               h("b", notice.title),

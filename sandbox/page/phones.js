@@ -1,6 +1,8 @@
 // The grid of phones, live.
+import { bubble, byTime, writing } from "./chat.js";
 import { accountName, call, clock, guarded, h, language, number, text, toast } from "./dom.js";
 import { articleScreen, settingsScreen } from "./notices.js";
+import { webScreen } from "./web.js";
 
 const USUAL = [1, 2, 3, 4, 5, 6, 7, 8];
 const POLL_MS = 800;
@@ -13,7 +15,7 @@ export function avatar(person) {
 
 const nameOf = (person) => (language === "zh" ? person.name_zh : person.name_en);
 
-function card(message) {
+function card(message, visit) {
   const link = message.miniprogram || message.url;
   const value = message.miniprogram
     ? `${message.miniprogram} ${message.pagepath}`
@@ -29,7 +31,11 @@ function card(message) {
       ? h(
           "footer",
           { title: value },
-          h("span", message.miniprogram ? text("miniprogram") : text("details")),
+          h(
+            message.miniprogram ? "span" : "button.linked",
+            message.miniprogram ? null : { type: "button", onclick: () => visit(message.url) },
+            message.miniprogram ? text("miniprogram") : text("details"),
+          ),
           h("i.chevron"),
         )
       : null,
@@ -74,15 +80,15 @@ function chatList(account, all, open) {
   );
 }
 
-function conversation(messages) {
+function conversation(items, visit) {
   let stamped = "";
   return h(
     "div.conversation",
-    messages.map((message) => {
-      const at = clock(message.at);
+    items.map((item) => {
+      const at = clock(item.at);
       const stamp = at === stamped ? null : h("time", at);
       stamped = at;
-      return [stamp, card(message)];
+      return [stamp, item.rows ? card(item, visit) : bubble(item)];
     }),
   );
 }
@@ -165,8 +171,8 @@ export function phones(main, appid) {
   function draw(phone, account, known) {
     const last = phone.messages.at(-1);
     const view = known?.view ?? (last ? (last.outside ? "service" : "chat") : "list");
-    const redraw = (to) => {
-      const made = draw(phone, account, { view: to });
+    const redraw = (to, opened = known?.opened) => {
+      const made = draw(phone, account, { view: to, opened });
       made.drawn = shown.get(phone.openid)?.drawn;
       shown.get(phone.openid)?.element.replaceWith(made.element);
       shown.set(phone.openid, made);
@@ -186,10 +192,11 @@ export function phones(main, appid) {
     const to = (name, wanted, look) =>
       h(look, { type: "button", onclick: () => redraw(wanted) }, text(name));
     const back = () => redraw("chat");
+    const visit = (url) => redraw("web", url);
     const views = {
       list: () => [
         h("div.bar", h("b", text("chats"))),
-        chatList(account, phone.messages, redraw),
+        chatList(account, phone.messages, (wanted) => redraw(wanted)),
       ],
       chat: () => [
         bar(
@@ -201,19 +208,27 @@ export function phones(main, appid) {
             onclick: () => redraw("settings"),
           }),
         ),
-        conversation(phone.messages.filter((message) => !message.outside)),
+        conversation(
+          byTime(
+            phone.messages.filter((message) => !message.outside),
+            phone.said,
+          ), visit,
+        ),
+        writing(appid, phone, poll),
         h(
           "div.menu",
           to("menu_services", "article", "button"),
-          ["menu_orders", "menu_me"].map((name) => h("span", text(name))),
+          to("web", "web", "button"),
+          h("span", text("menu_me")),
         ),
       ],
       service: () => [
         bar(text("service_chat")),
-        conversation(phone.messages.filter((message) => message.outside)),
+        conversation(phone.messages.filter((message) => message.outside), visit),
       ],
       article: () => articleScreen(appid, account, phone, back),
       settings: () => settingsScreen(appid, phone, back),
+      web: () => webScreen(phone, known?.opened, back, visit),
     };
     const screen = views[view]();
     const element = h(
@@ -269,7 +284,7 @@ export function phones(main, appid) {
             ),
       ),
     );
-    return { element, view };
+    return { element, view, opened: known?.opened };
   }
 
   const settle = (element) => {
@@ -292,7 +307,7 @@ export function phones(main, appid) {
     );
     answer.phones.forEach((phone, at) => {
       const last = phone.messages.at(-1)?.seq ?? 0;
-      const drawn = `${last}/${phone.messages.length}/${phone.follows}${phone.blocks}${phone.blacklisted}`;
+      const drawn = `${last}/${phone.messages.length}/${phone.follows}${phone.blocks}${phone.blacklisted}/${phone.said.at(-1)?.at ?? 0}`;
       let known = shown.get(phone.openid);
       const changed = known?.drawn !== drawn;
       if (changed) {
