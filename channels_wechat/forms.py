@@ -8,7 +8,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
-    UnfoldAdminRadioSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
@@ -89,14 +88,38 @@ class ChannelForm(forms.ModelForm):
 
 
 WORDS_AT_MOST, WORD_LENGTH = 1000, 100
+SENDER_HELP = {
+    "channels": _("Its sends may go through these only."),
+    "enabled": _("Off: every call of it is refused (1015005)."),
+    "calls_per_minute": _("More calls are refused (1015030). Off while empty."),
+    "broadcasts_per_day": _(
+        "More are refused until midnight in China (1015029); 0 forbids them."
+        " Off while empty."
+    ),
+    "per_person_per_day": _(
+        "Further messages of the day to that person are skipped. Off while empty."
+    ),
+    "quiet_hours": _(
+        "Like 22:00-08:00, China time. API sends are refused then (1015038)."
+    ),
+    "callbacks_enabled": _(
+        "What becomes of each message is told to the callback URLs."
+    ),
+    "sign_callbacks": _(
+        "With a header that proves time and content, made with the MasterSecret."
+    ),
+    "track_clicks": _(
+        "Links lead through this server, which tells the first click of each person."
+    ),
+}
 
 
 class BusinessChannelForm(forms.ModelForm):
     words = forms.CharField(
-        label=_("sensitive words"),
+        label=_("Sensitive words"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 5}),
-        help_text=_("One a line. API sends with one of them are refused."),
+        help_text=_("One a line. API sends with one of them are refused (1015034)."),
     )
 
     class Meta:
@@ -119,10 +142,9 @@ class BusinessChannelForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["words"].initial = "\n".join(self.instance.sensitive_words)
-        off = _("Off while empty.")
-        for name in ("calls_per_minute", "broadcasts_per_day", "per_person_per_day"):
+        for name, text in SENDER_HELP.items():
             if name in self.fields:  # none for those who may only look
-                self.fields[name].help_text = off
+                self.fields[name].help_text = text
 
     def clean_words(self) -> list[str]:
         lines = (line.strip() for line in self.cleaned_data["words"].splitlines())
@@ -159,5 +181,5 @@ class RotationForm(forms.Form):
             ("2592000", _("in 30 days")),
         ],
         initial="86400",
-        widget=UnfoldAdminRadioSelectWidget,
+        widget=forms.RadioSelect,
     )

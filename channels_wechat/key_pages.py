@@ -8,26 +8,25 @@ from django.contrib import admin
 from django.db.models import Model
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from . import access_keys, business_channels
+from .console import ConsoleAdmin, shown_time, switched
 from .forms import BusinessChannelForm, RotationForm
 from .models import BusinessChannel
 
 
-class KeyAdmin(ModelAdmin):
+class KeyAdmin(ConsoleAdmin):
     """What both kinds of key pairs share."""
 
     list_filter = ["enabled"]
-    list_filter_submit = False
     search_fields = ["name", "key"]
     actions_detail = ["rotate"]
     key_label: ClassVar[str]
@@ -48,28 +47,35 @@ class KeyAdmin(ModelAdmin):
 
     @admin.display(description=_("key"), ordering="key")
     def shown_key(self, row: Any) -> SafeString:
-        return format_html('<span class="mono">{}</span>', row.key)
+        return format_html('<span class="mono nowrap">{}</span>', row.key)
+
+    @admin.display(description=_("key"))
+    def key_to_copy(self, row: Any) -> SafeString:
+        return render_to_string("console/_copy.html", {"text": row.key})
+
+    @admin.display(description=_("state"), ordering="enabled")
+    def state(self, row: Any) -> SafeString:
+        return switched(row.enabled)
+
+    @admin.display(description=_("created"), ordering="created_at")
+    def made_at(self, row: Any) -> str:
+        return shown_time(row.created_at)
+
+    @admin.display(description=_("created by"))
+    def made_by(self, row: Any) -> str:
+        return str(row.created_by or gettext("the API or a command"))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         if obj is None:
             return []
-        return [
-            "shown_key",
-            "last_used_at",
-            "created_at",
-            "created_by",
-            "old_until",
-        ]
+        return ["key_to_copy", "last_used_at", "made_at", "made_by", "old_until"]
 
     @admin.display(description=_("old secret valid until"))
-    def old_until(self, row: Any) -> datetime | None:
+    def old_until(self, row: Any) -> str:
         until: datetime | None = row.previous_valid_until
-        return until if until and until > timezone.now() else None
-
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
+        if until is None or until <= timezone.now():
+            return gettext("no old secret works")
+        return shown_time(until)
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: ModelForm, change: bool
@@ -109,12 +115,9 @@ class KeyAdmin(ModelAdmin):
             "original": row,
             "title": gettext("Rotate the secret"),
             "form": form,
-            "back_url": reverse(self._name("change"), args=[row.pk]),
+            "back_url": self._address("change", row),
         }
         return TemplateResponse(request, "channels_wechat/rotate.html", context)
-
-    def _name(self, page: str) -> str:
-        return f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
 
     def _show(
         self,
@@ -133,7 +136,7 @@ class KeyAdmin(ModelAdmin):
             "secret_label": self.secret_label,
             "fresh_secret": secret,
             "old_valid_until": old_valid_until,
-            "done_url": reverse(self._name("changelist")),
+            "done_url": self._address("change", row),
         }
         response = TemplateResponse(request, "channels_wechat/new_secret.html", context)
         response["Cache-Control"] = "no-store"
@@ -143,7 +146,13 @@ class KeyAdmin(ModelAdmin):
 class AccessKeyAdmin(KeyAdmin):
     """Key pairs of the resource API."""
 
-    list_display = ["name", "shown_key", "enabled", "last_used_at", "created_at"]
+    lead = _(
+        "With an access key, a system of yours may do everything below /api/, and change"
+        " users below /v1/. Give each system its own, so that one can be switched off"
+        " without the others."
+    )
+    list_display = ["name", "shown_key", "state", "last_used_at", "made_at"]
+    goes_along = _("Whatever still uses it is refused from then on.")
     key_label, secret_label = "AccessKey", "Secret"
 
     def shown_once(self) -> str:
@@ -167,18 +176,26 @@ class AccessKeyAdmin(KeyAdmin):
 class BusinessChannelAdmin(KeyAdmin):
     """Business lines that send: their pairs, channels and protections."""
 
+    lead = _(
+        "A business channel is a system that sends through the API: its ChannelKey and"
+        " MasterSecret, the channels it may use, and what protects people from it."
+    )
     form = BusinessChannelForm
+    change_form_outer_after_template = "channels_wechat/_sender_links.html"
     list_display = [
         "name",
         "shown_key",
         "shown_channels",
-        "enabled",
-        "review",
+        "state",
         "protections",
         "last_used_at",
     ]
     list_filter = ["enabled", "review", "channels"]
-    compressed_fields = True
+    goes_along = _(
+        "Its callback URLs and strategies go along; whatever still uses its key is"
+        " refused from then on."
+    )
+    is_kept = _("Sends belong to this business channel, so it stays. Disable it.")
     key_label, secret_label = "ChannelKey", "MasterSecret"
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -220,7 +237,10 @@ class BusinessChannelAdmin(KeyAdmin):
                         ("per_person_per_day", "quiet_hours"),
                         "words",
                     ],
-                    "description": _("Each one is off by default."),
+                    "description": _(
+                        "Each one is off until you set it. A call that runs into one is"
+                        " refused with the code that is named here."
+                    ),
                 },
             ),
             (
@@ -231,7 +251,7 @@ class BusinessChannelAdmin(KeyAdmin):
         if obj is not None:
             key, used, made, maker, old = self.get_readonly_fields(request, obj)
             facts = {"fields": [(key, used), (made, maker), old]}
-            sets.append((_("Key"), facts))
+            sets.append((_("ChannelKey"), facts))
         return sets
 
 

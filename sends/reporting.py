@@ -164,6 +164,20 @@ SKIPPED: Final = {
         gettext_lazy("The openID belongs to another channel."),
         gettext_lazy("Use the openIDs of this channel, or userids."),
     ),
+    Delivery.Reason.BLACKLISTED: (
+        gettext_lazy("The person is on the blacklist that this send names."),
+        gettext_lazy("Take them off the list if they shall get messages again."),
+    ),
+    Delivery.Reason.NOT_LISTED: (
+        gettext_lazy("The person is not on the whitelist that this send names."),
+        gettext_lazy("Put them on the list, or send without it."),
+    ),
+    Delivery.Reason.CAPPED: (
+        gettext_lazy("The person had as many messages today as one may get."),
+        gettext_lazy(
+            "Send again tomorrow, or raise the limit of the business channel."
+        ),
+    ),
 }
 
 

@@ -9,8 +9,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 
+from channels_wechat.console import ConsoleAdmin, NoDetours
 from channels_wechat.models import Channel
 
 from .models import OpenID, Recipient, RecipientTag
@@ -28,7 +29,7 @@ class SearchForm(forms.Form):
     after = forms.IntegerField(required=False, min_value=0, max_value=2**62)
 
 
-class OpenIDInline(TabularInline):
+class OpenIDInline(NoDetours, TabularInline):
     model = OpenID
     fields = ["channel", "openid", "followed"]
     readonly_fields = ["followed"]
@@ -45,7 +46,11 @@ class TagInline(TabularInline):
     hide_title = True
 
 
-class RecipientAdmin(ModelAdmin):
+class RecipientAdmin(ConsoleAdmin):
+    goes_along = _(
+        "The person's openIDs and tags go along. What was sent to them stays in the"
+        " records."
+    )
     fields = ["userid", "phone", "email"]
     inlines = [OpenIDInline, TagInline]
 

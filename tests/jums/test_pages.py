@@ -9,8 +9,19 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
+from channels_wechat.access_keys import create_access_key
+from channels_wechat.business_channels import create_business_channel
 from jums.management.commands import messages
-from sends.models import CallbackRefusal, Delivery, InboundEvent
+from sends.models import (
+    CallbackRefusal,
+    CallbackURL,
+    Delivery,
+    InboundEvent,
+    StatusBatch,
+    StatusCallback,
+    Strategy,
+)
+from templates_mgmt.models import GeneralTemplate
 from tests.factories import (
     ChannelFactory,
     OpenIDFactory,
@@ -19,7 +30,14 @@ from tests.factories import (
     TagFactory,
     TemplateFactory,
 )
-from users.models import Upload, UploadError
+from users.models import (
+    Segment,
+    SegmentUser,
+    Upload,
+    UploadError,
+    UserList,
+    UserListEntry,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -140,6 +158,8 @@ def cast(admin_user):
         ("paused", {"pause_code": "operator", "paused_by": "管理员", "n_waiting": 5}),
         ("scheduled", {"scheduled_for": now}),
         ("canceled", {"n_canceled": 1}),
+        ("in_review", {"source": "api", "owner": "系统"}),
+        ("rejected", {"reviewed_by": "管理员", "reviewed_at": now}),
     ):
         sends.append(SendFactory(status=state, **fields, **common))
     InboundEvent.objects.create(
@@ -163,6 +183,54 @@ def cast(admin_user):
     return {
         "channels_wechat/channel": [channel.pk],
         "sends/send": [s.pk for s in sends],
+        **business(channel, template, finished),
+    }
+
+
+def business(channel, template, send):
+    """What developers and operators keep for sends of business systems."""
+    now = timezone.now()
+    system, _secret = create_business_channel(
+        name="订单系统",
+        channels=[channel],
+        review=True,
+        calls_per_minute=60,
+        quiet_hours="22:00-08:00",
+        sensitive_words=["返利"],
+    )
+    create_access_key("数据平台")
+    UserListEntry.objects.create(
+        list=UserList.objects.create(name="退订", kind="black"), userid="u1"
+    )
+    by_tags = Segment.objects.create(name="会员", any_tags=["会员"])
+    fixed = Segment.objects.create(name="名单")
+    SegmentUser.objects.create(segment=fixed, userid="u1")
+    GeneralTemplate.objects.create(
+        name="会议", template=template, data={"thing1": "{{topic}}", "time2": "10:00"}
+    )
+    Strategy.objects.create(
+        name="先后",
+        business_channel=system,
+        steps=[{"channel": channel.code, "wait_s": 60, "trigger": "refused"}],
+    )
+    url = CallbackURL.objects.create(
+        business_channel=system, url="https://1.2.3.4/", default=True, verified_at=now
+    )
+    failed = {"at": now.isoformat(), "status": None, "error": "timeout", "took_ms": 9}
+    batches = [
+        StatusBatch.objects.create(
+            url=url, state=state, size=1, try_at=now, attempts=[failed], ended_at=now
+        )
+        for state in StatusBatch.State.values
+    ]
+    delivery = send.deliveries.first()
+    for batch in batches:
+        StatusCallback.objects.create(
+            url=url, send=send, delivery_id=delivery.pk, type=3, at=now, batch=batch
+        )
+    return {
+        "users/segment": [by_tags.pk, fixed.pk],
+        "sends/statusbatch": [batch.pk for batch in batches],
     }
 
 
