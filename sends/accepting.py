@@ -41,7 +41,7 @@ from users.models import Segment, UserList
 
 from . import control, outbox, targets
 from .models import Send, Strategy
-from .requested import Message, Options, Targets, every_text
+from .requested import IDS_AT_MOST, Message, Options, Targets, every_text
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,16 @@ class _Context:
     whitelist: UserList | None
     strategy: Strategy | None
     segment: Segment | None
+
+
+def learn_templates(sender: BusinessChannel) -> None:
+    """Refresh the sender's channels that never were, so that its first message finds
+    its template. Asks WeChat: call it outside of transactions."""
+    for channel in sender.channels.filter(enabled=True, templates_refreshed_at=None):
+        try:
+            refreshing.refresh(channel)
+        except WeChatError as error:
+            log.warning("not refreshed channel=%s error=%s", channel.code, error)
 
 
 def accept(
@@ -75,6 +85,8 @@ def accept(
         for message in messages
         for template in _templates(channels, message)
     ]
+    if audience is not None:
+        _check_instances(audience, channels, [template for _message, template in parts])
     if protection.is_quiet(sender):
         raise Refused(QUIET_HOURS, _("It is within the quiet hours."))
     if word := protection.sensitive_word(sender, every_text(messages)):
@@ -108,10 +120,6 @@ def accept(
                 )
             sends.append(send)
             _submit(send, message.name, review=sender.review)
-        if not sends:
-            raise illegal(
-                "aud_wechatoa", _("no message is for these openIDs' channel.")
-            )
     return sends[0]
 
 
@@ -182,12 +190,6 @@ def retract(sender: BusinessChannel, msgid: str) -> None:
 
 def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
     """Return the message's template on each channel that has it. Raises Refused."""
-    for channel in channels:
-        if channel.templates_refreshed_at is None:
-            try:
-                refreshing.refresh(channel)
-            except WeChatError as error:
-                log.warning("not refreshed channel=%s error=%s", channel.code, error)
     found = list(
         Template.objects.filter(
             channel__in=channels,
@@ -269,6 +271,19 @@ def _list(pk: int | None, kind: str) -> UserList | None:
     return UserList.objects.filter(pk=pk, kind=kind).first() if pk is not None else None
 
 
+def _check_instances(
+    audience: Targets, channels: Sequence[Channel], templates: Sequence[Template]
+) -> None:
+    """Refuse openids for a channel that no message goes through."""
+    reached = {template.channel.code for template in templates}
+    for channel in channels:
+        named = any(channel.code == instance for instance, _ in audience.openids)
+        if named and channel.code not in reached:
+            raise illegal(
+                "aud_wechatoa", _("no message is for these openIDs' channel.")
+            )
+
+
 def _openids(
     audience: Targets | None, template: Template, channels: Sequence[Channel]
 ) -> list[str] | None:
@@ -284,6 +299,8 @@ def _openids(
     for instance, openids in audience.openids:
         if instance not in codes or instance == template.channel.code:
             found += openids
+    if len(found) > IDS_AT_MOST:
+        raise illegal("aud_wechatoa", _("%(limit)d at most.") % {"limit": IDS_AT_MOST})
     return found
 
 

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+# Userids a request, openIDs a channel and request.
+IDS_AT_MOST: Final = 1000
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class _SendView(JumsView):
             sendno = {"sendno": options.sendno} if options.sendno else {}
             return {"msgid": send.msgid, **sendno}
 
+        accepting.learn_templates(self.business_channel)
         key = self.request.headers.get("Idempotency-Key", "")
         called = [self.request.path, body]
         return done(**idempotency.once(self.business_channel, key, called, accept))

@@ -5,14 +5,14 @@ Lenient where real clients are: numbers where texts are expected, empty texts as
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
 from channels_wechat import refusals
 from channels_wechat.refusals import ILLEGAL, Refused, illegal
-from sends.requested import Message, Options, Targets
+from sends.requested import IDS_AT_MOST, Message, Options, Targets
 from users import rows
 
 # Channel types that this build has no channel for: each with its own code.
@@ -26,7 +26,8 @@ ELSEWHERE: Final = {
     "wechatwk": ILLEGAL,
     "wechatwk_linkedcorp": ILLEGAL,
 }
-IDS_AT_MOST: Final = 1000
+MESSAGES: Final = {"wechatoa"}
+AUDIENCES: Final = {"wechatoa", "userid", "tag", "segment"}
 TAGS_AT_MOST: Final = 20
 # Opening a longer link is refused by WeChat; the column is as long.
 LINK_AT_MOST: Final = 1000
@@ -41,6 +42,7 @@ def body_of(value: Any) -> dict[str, Any]:
 
 def targets(body: Mapping[str, Any]) -> Targets:
     """Return the audience of a request to given targets. Raises Refused."""
+    _only_ours(body, "aud_", AUDIENCES)
     found = Targets(
         _ids(
             body, "aud_userid", IDS_AT_MOST, rows.is_userid, refusals.TOO_MANY_USERIDS
@@ -92,9 +94,7 @@ def options(body: Mapping[str, Any]) -> Options:
 
 def messages(body: Mapping[str, Any]) -> list[Message]:
     """Return the messages of an ordinary request. Raises Refused."""
-    for kind, code in ELSEWHERE.items():
-        if body.get(f"msg_{kind}"):
-            raise Refused(code, f"msg_{kind}: " + _("this system has no such channel."))
+    _only_ours(body, "msg_", MESSAGES)
     given = body.get("msg_wechatoa")
     if isinstance(given, dict):
         given = [given]
@@ -109,8 +109,8 @@ def messages(body: Mapping[str, Any]) -> list[Message]:
 
 def no_messages(body: Mapping[str, Any]) -> None:
     """Refuse msg_… in a request for a general template."""
-    for name in body:
-        if name.startswith("msg_"):
+    for name, value in body.items():
+        if name.startswith("msg_") and value is not None:
             raise Refused(
                 refusals.MSG_NOT_ALLOWED, f"{name}: " + _("not in a template send.")
             )
@@ -130,6 +130,18 @@ def parameters(body: Mapping[str, Any]) -> dict[str, str]:
     return {
         name: _as_text(value, f"template_para.{name}") for name, value in given.items()
     }
+
+
+def _only_ours(body: Mapping[str, Any], prefix: str, ours: Set[str]) -> None:
+    """Refuse messages and audiences of channels that this system does not have; empty
+    ones say nothing."""
+    for name, value in body.items():
+        kind = name.removeprefix(prefix)
+        if value and name.startswith(prefix) and kind not in ours:
+            raise Refused(
+                ELSEWHERE.get(kind, ILLEGAL),
+                f"{name[:60]}: " + _("this system has no such channel."),
+            )
 
 
 def _message(item: Any, name: str) -> Message:
@@ -266,9 +278,6 @@ def _segment(body: Mapping[str, Any]) -> int | None:
 
 
 def _openids(body: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    for kind, code in ELSEWHERE.items():
-        if body.get(f"aud_{kind}"):
-            raise Refused(code, f"aud_{kind}: " + _("this system has no such channel."))
     given = body.get("aud_wechatoa")
     if given is None:
         return []
