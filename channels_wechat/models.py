@@ -391,6 +391,9 @@ class Material(models.Model):
 
 
 # Models of the third-party platform; they name the ones above by string.
+from .jsapi_models import (  # noqa: E402
+    JsapiTicket as JsapiTicket,
+)
 from .platform_models import (  # noqa: E402
     Authorization as Authorization,
 )

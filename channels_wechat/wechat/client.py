@@ -26,9 +26,7 @@ from .calls import (
     text_of,
     to_json,
 )
-
-# `type` of a subscribe-notification's template; the other one is 2, one-time.
-LONG_TERM = 3
+from .library import LONG_TERM, LibraryCalls
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,18 @@ class WeChatSubscribeTemplate:
     example: str
     long_term: bool  # else each acceptance is good for one message
     listed: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class FollowerPage:
+    """At most 10,000 followers, and where the next page begins: "" after the last.
+
+    `total` is how many there are over all pages; they change while one reads.
+    """
+
+    openids: list[str]
+    total: int
+    next_openid: str
 
 
 @dataclass(frozen=True)
@@ -155,7 +165,7 @@ def server_time(base_url: str) -> datetime | None:
     return told if told.tzinfo else told.replace(tzinfo=UTC)
 
 
-class Client:
+class Client(LibraryCalls):
     """The API of one account. Not for several threads at once."""
 
     def __init__(
@@ -266,33 +276,58 @@ class Client:
             if text_of(item, "priTmplId")
         ]
 
-    def followers(self) -> Iterator[str]:
-        """Yield the openID of every follower, asking for 10,000 at a time.
+    def follower_page(self, next_openid: str = "") -> FollowerPage:
+        """Return the followers after `next_openid`, from the first one on when empty.
 
         500 calls a day. Raises ChannelRefused, QuotaUsedUp, WeChatUnavailable.
 
         Source: https://developers.weixin.qq.com/doc/offiaccount/User_Management/
         Getting_a_User_List.html (read 2026-11).
         """
+        params = {"next_openid": next_openid} if next_openid else {}
+        answer = self._call("GET", "/cgi-bin/user/get", params)
+        # At the end `data` is missing, and a next_openid may be there all the same; one
+        # that repeats would never end.
+        data = answer.get("data")
+        page = data.get("openid") if isinstance(data, dict) else None
+        openids = (
+            [item for item in page if isinstance(item, str)]
+            if isinstance(page, list)
+            else []
+        )
+        following = text_of(answer, "next_openid")
+        return FollowerPage(
+            openids,
+            number_of(answer, "total"),
+            following if openids and following != next_openid else "",
+        )
+
+    def followers(self) -> Iterator[str]:
+        """Yield the openID of every follower, asking for 10,000 at a time. Raises as
+        `follower_page`."""
         next_openid, read = "", 0
         while True:
-            params = {"next_openid": next_openid} if next_openid else {}
-            answer = self._call("GET", "/cgi-bin/user/get", params)
-            data = answer.get("data")
-            page = data.get("openid") if isinstance(data, dict) else None
-            openids = (
-                [item for item in page if isinstance(item, str)]
-                if isinstance(page, list)
-                else []
-            )
-            yield from openids
-            read += len(openids)
-            # A next_openid can be given although nothing follows, so it ends nothing;
-            # one that repeats would never end.
-            before, next_openid = next_openid, text_of(answer, "next_openid")
-            complete = "total" in answer and read >= number_of(answer, "total")
-            if not openids or complete or next_openid in {"", before}:
+            page = self.follower_page(next_openid)
+            yield from page.openids
+            read += len(page.openids)
+            next_openid = page.next_openid
+            if not next_openid or (page.total and read >= page.total):
                 return
+
+    def jsapi_ticket(self) -> Token:
+        """Return the ticket that the account's pages are signed with for the JS-SDK.
+
+        It lives two hours and is as secret as a token; keep it, the calls are counted.
+
+        Source: https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/
+        JS-SDK.html, appendix 1 (read 2026-11).
+        """
+        path = "/cgi-bin/ticket/getticket"
+        answer = self._call("GET", path, {"type": "jsapi"})
+        value, expires_in_s = text_of(answer, "ticket"), number_of(answer, "expires_in")
+        if not value or expires_in_s <= 0:
+            raise errors.WeChatUnavailable(f"{path}: no ticket in the answer")
+        return Token(value, expires_in_s)
 
     def user_info(self, openid: str) -> UserInfo:
         """Return what WeChat tells about `openid`. Raises RecipientRefused when it is
