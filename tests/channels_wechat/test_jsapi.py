@@ -47,7 +47,10 @@ def test_the_ticket_is_kept_encrypted_and_asked_for_once(channel, at_sandbox):
 
 def test_a_ticket_about_to_end_is_renewed(channel, at_sandbox):
     jsapi.signed(channel, URL)
-    JsapiTicket.objects.update(expires_at=timezone.now() + timedelta(seconds=30))
+    JsapiTicket.objects.update(
+        obtained_at=timezone.now() - timedelta(hours=2),
+        expires_at=timezone.now() + timedelta(seconds=30),
+    )
 
     jsapi.signed(channel, URL)
 
