@@ -18,11 +18,13 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
+from unfold.decorators import action
 
 from . import changing, checking
 from .forms import ChannelForm
 from .key_pages import AccessKeyAdmin, BusinessChannelAdmin
-from .models import AccessKey, BusinessChannel, Channel
+from .models import AccessKey, BusinessChannel, Channel, Platform
+from .platform_pages import PlatformAdmin, grant_of, scan_urls
 from .wechat.crypto import make_encoding_aes_key, make_token
 from .wechat.errors import error_for
 
@@ -47,12 +49,13 @@ class ChannelAdmin(ModelAdmin):
     """A channel's page shows it; its form is one step further, under `edit/`."""
 
     form = ChannelForm
-    list_display = ["named", "state", "appid", "mode", "heard", "checked"]
+    list_display = ["named", "state", "by", "appid", "heard", "checked"]
     list_display_links = ["named"]
-    list_filter = ["enabled"]
+    list_filter = ["enabled", "authorization"]
     list_filter_submit = False
     search_fields = ["name", "code", "appid"]
     actions = ["check_selected", "enable_selected", "disable_selected"]
+    actions_list = ["connect_by_scan"]
     fieldsets = [
         (None, {"fields": [("name", "code"), ("appid", "new_secret")]}),
         (
@@ -94,9 +97,9 @@ class ChannelAdmin(ModelAdmin):
     def state(self, channel: Channel) -> SafeString:
         return pill(channel.status, STATUS[channel.status])
 
-    @admin.display(description=_("callback mode"), ordering="callback_mode")
-    def mode(self, channel: Channel) -> str:
-        return channel.get_callback_mode_display()
+    @admin.display(description=_("connected by"), ordering="authorization")
+    def by(self, channel: Channel) -> str:
+        return channel.get_authorization_display()
 
     @admin.display(description=_("last push"), ordering="last_push_at")
     def heard(self, channel: Channel) -> Any:
@@ -143,6 +146,15 @@ class ChannelAdmin(ModelAdmin):
             % {"n": count},
         )
 
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description=_("Connect by scan"),
+        url_path="connect-by-scan",
+        permissions=["add"],
+        icon="qr_code_scanner",
+    )
+    def connect_by_scan(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:channels_wechat_channel_scan"))
+
     # -- permissions -------------------------------------------------------------------
 
     def has_check_permission(self, request: HttpRequest) -> bool:
@@ -159,7 +171,18 @@ class ChannelAdmin(ModelAdmin):
         return actions
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["code", "appid"] if obj is not None and changing.is_used(obj) else []
+        if obj is None:
+            return []
+        if changing.is_used(obj):
+            return ["code", "appid"]
+        return ["appid"] if obj.is_authorised else []
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        sets = super().get_fieldsets(request, obj)
+        if obj is not None and obj.is_authorised:
+            # Token and key of its pushes are the platform's.
+            return [one for one in sets if "callback_mode" not in one[1]["fields"]]
+        return sets
 
     # -- addresses ---------------------------------------------------------------------
 
@@ -182,6 +205,7 @@ class ChannelAdmin(ModelAdmin):
             post("disable", self.disable_view, "disable"),
             post("renew-token", self.renew_token_view, "renew_token"),
             post("renew-key", self.renew_key_view, "renew_key"),
+            *scan_urls(self.admin_site),
             *super().get_urls(),
         ]
 
@@ -214,6 +238,7 @@ class ChannelAdmin(ModelAdmin):
             "refused": refused,
             "server_ips": settings.SERVER_IPS,
             "may_change": may_change,
+            **grant_of(channel),
             "may_check": self.has_check_permission(request),
             "extra_actions": self.extra_actions,
             **(extra_context or {}),
@@ -357,6 +382,9 @@ CHECKS = {
     "address": _("Address"),
     "callback": _("Callback"),
     "clock": _("Clock"),
+    "authorization": _("Authorisation"),
+    "kind": _("Kind of account"),
+    "sets": _("Permission sets"),
 }
 
 
@@ -379,3 +407,4 @@ def worst_level(channel: Channel) -> str:
 
 admin.site.register(AccessKey, AccessKeyAdmin)
 admin.site.register(BusinessChannel, BusinessChannelAdmin)
+admin.site.register(Platform, PlatformAdmin)

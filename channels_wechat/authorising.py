@@ -298,7 +298,6 @@ def _exchange(platform: Component, code: AuthorizationCode) -> Token | None:
 
 def _put_off(code: AuthorizationCode, error: WeChatError) -> None:
     """Try again later as long as the code may live; say why on the link's page."""
-    platforms.heard(error)
     now = timezone.now()
     hopeless = error.errcode in CODE_USED and not code.refresh_token
     too_late = now > code.expires_at and not code.refresh_token

@@ -23,8 +23,12 @@ def change(channel: Channel, values: Mapping[str, Any]) -> None:
     """Write `values` to the channel's row, and what follows from them.
 
     A new EncodingAESKey keeps the old one, which WeChat may still use for a while. New
-    credentials make the old access token and WeChat's last refusal void.
+    credentials make the old access token and WeChat's last refusal void. An AppSecret
+    ends the use of the platform for this channel.
     """
+    values = dict(values)
+    if values.get("app_secret"):
+        values["authorization"] = Channel.By.SECRET
     fields = set(values)
     new_key = values.get("encoding_aes_key", channel.encoding_aes_key)
     if new_key != channel.encoding_aes_key:
@@ -32,7 +36,7 @@ def change(channel: Channel, values: Mapping[str, Any]) -> None:
         fields.add("previous_aes_key")
     credentials = any(
         name in values and values[name] != getattr(channel, name)
-        for name in ("appid", "app_secret")
+        for name in ("appid", "app_secret", "authorization")
     )
     if credentials:
         channel.token_ok_at = channel.refused_at = channel.refused_errcode = None

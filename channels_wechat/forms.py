@@ -67,9 +67,15 @@ class ChannelForm(forms.ModelForm):
             self.fields["new_secret"].help_text = _(
                 "Stored encrypted and never shown. Leave empty to keep it."
             )
+            if self.instance.is_authorised:
+                self.fields["new_secret"].help_text = _(
+                    "Leave empty: the account is connected by a scan. An AppSecret "
+                    "connects it by AppID and AppSecret instead."
+                )
             kept = _("Leave empty to keep it.")
-            self.fields["new_token"].help_text = kept
-            self.fields["new_aes_key"].help_text = kept
+            for name in ("new_token", "new_aes_key"):
+                if name in self.fields:  # none for channels connected by a scan
+                    self.fields[name].help_text = kept
         else:
             self.fields["new_secret"].help_text = _(
                 "From WeChat's console. Stored encrypted and never shown again."

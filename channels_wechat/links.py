@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 from django.core import signing
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from . import platforms
 from .models import Channel, PlatformLink, PreAuthCode
@@ -39,6 +40,14 @@ class Addresses:
     pc_url: str
     mobile_url: str
     expires_at: datetime
+
+
+def name_problem(name: str, channel: Channel | None) -> str:
+    """Say why a channel to be cannot have this name, "" if it can; `channel` is the one
+    that a link is to authorise again."""
+    if name and channel is None and Channel.objects.filter(name=name).exists():
+        return _("Another channel has this name.")
+    return ""
 
 
 def make_link(

@@ -195,7 +195,7 @@ class Channel(models.Model):
         from .wechat.client import Client
 
         def heard(refusal: "ChannelRefused") -> None:
-            platforms.heard(refusal, self)
+            platforms.heard_of(self, refusal)
 
         return Client(
             settings.WECHAT_API_BASE,

@@ -42,6 +42,7 @@ def component() -> Component:
         settings.WECHAT_API_BASE,
         settings.WECHATTPP_COMPONENT_APP_ID,
         ComponentSource(platforms.current()),
+        on_refusal=platforms.heard,
     )
 
 
@@ -171,23 +172,14 @@ class AuthorizerSource(LeasedSource):
                 "The account has not authorised this platform.", NOT_AUTHORISED
             )
         self._number = granted.number
-        platform = component()
-        ComponentSource(platforms.current()).get()  # notes its own refusals
+        appid, platform = self.channel.appid, component()
         try:
-            return self._refresh(platform, granted.refresh_token)
-        except ChannelRefused as error:
-            platforms.heard(error, self.channel)
-            raise
-
-    def _refresh(self, platform: Component, refresh_token: str) -> AuthorizerToken:
-        appid = self.channel.appid
-        try:
-            return platform.authorizer_token(appid, refresh_token)
+            return platform.authorizer_token(appid, granted.refresh_token)
         except ChannelRefused as refused:
             if refused.errcode != REFRESH_TOKEN_DEAD:
                 raise
             found = listed_refresh_token(platform, appid)
-            if found in {"", refresh_token}:
+            if found in {"", granted.refresh_token}:
                 raise
         log.info("refresh token recovered channel=%s", self.channel.code)
         return platform.authorizer_token(appid, found)

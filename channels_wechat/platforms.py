@@ -136,15 +136,14 @@ def note(
     return stored
 
 
-def heard(error: WeChatError, channel: Channel | None = None) -> None:
-    """Note what WeChat said to a call for the platform or one of its accounts.
+def heard(error: WeChatError, appid: str = "") -> None:
+    """Note what WeChat said to a call for the platform or the account `appid`.
 
     Only what an operator can mend; 61004 with the address that WeChat saw.
     """
     if not isinstance(error, ChannelRefused | TicketMissing):
         return
     ip = requested_ip(error.errmsg)
-    appid = channel.appid if channel else ""
     log.warning(
         "refused platform=%s account=%s errcode=%s ip=%s errmsg=%s",
         settings.WECHATTPP_COMPONENT_APP_ID,
@@ -161,7 +160,14 @@ def heard(error: WeChatError, channel: Channel | None = None) -> None:
         detail=error.errmsg,
         ip=ip,
     )
-    if channel and error.errcode in AUTHORISE_AGAIN:
+
+
+def heard_of(channel: Channel, error: WeChatError) -> None:
+    """The same of a call with an account's own token; the channel's state follows."""
+    if not channel.is_authorised:
+        return
+    heard(error, channel.appid)
+    if error.errcode in AUTHORISE_AGAIN:
         refuse(channel, error)
 
 

@@ -112,6 +112,12 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
                 "sends.view_statusbatch",
             ),
             Item(
+                _("Third-party platform"),
+                "qr_code_scanner",
+                "admin:channels_wechat_platform_changelist",
+                "channels_wechat.view_platform",
+            ),
+            Item(
                 _("Access keys"),
                 "key",
                 "admin:channels_wechat_accesskey_changelist",

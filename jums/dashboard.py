@@ -221,9 +221,9 @@ def _health(channel: Channel) -> Health:
             return Health(channel, "warn", [_("Not checked yet")])
     notes: list[str | Promise] = []
     heard_at = channel.last_push_at or channel.callback_verified_at
-    if heard_at is None:
+    if heard_at is None and not channel.is_authorised:
         notes.append(_("No callback was ever heard: receipts will not arrive"))
-    elif now - heard_at > QUIET_CALLBACK:
+    elif heard_at and now - heard_at > QUIET_CALLBACK:
         notes.append(_("No callback for a week"))
     if channel.templates_refreshed_at is None:
         notes.append(_("Templates were never refreshed"))

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from channels_wechat.models import Channel
 from channels_wechat.wechat.crypto import make_encoding_aes_key, make_token
 
+AUTHORIZATIONS = ["secret", "platform"]
 STATUSES = ["ready", "unverified", "unauthorized", "disabled"]
 
 
@@ -45,15 +46,21 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
         ],
         help_text=_("Made up when absent."),
     )
-    authorization = serializers.SerializerMethodField(
-        help_text=_("secret: by AppID and AppSecret.")
+    authorization = serializers.ChoiceField(
+        AUTHORIZATIONS,
+        read_only=True,
+        help_text=_(
+            "secret: by AppID and AppSecret; platform: by a scan, through the "
+            "third-party platform. An AppSecret makes it secret."
+        ),
     )
     status = serializers.ChoiceField(
         STATUSES,
         read_only=True,
         help_text=_(
             "unverified: never held an access token; unauthorized: WeChat refused the "
-            "account's credentials or our address."
+            "account's credentials or our address, or the account withdrew its "
+            "authorisation."
         ),
     )
     callback_url = serializers.CharField(read_only=True)
@@ -82,9 +89,6 @@ class ChannelSerializer(serializers.ModelSerializer[Channel]):
             "last_push_at",
             "templates_refreshed_at",
         ]
-
-    def get_authorization(self, channel: Channel) -> str:
-        return "secret"
 
     def create(self, validated_data: dict[str, Any]) -> Channel:
         """Connect the account; a Token and EncodingAESKey are made up if not given."""

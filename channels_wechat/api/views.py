@@ -152,6 +152,15 @@ class ChannelDetail(ChannelView):
                     % {"field": name},
                     "in_use",
                 )
+        if (
+            channel.is_authorised
+            and values.get("appid", channel.appid) != channel.appid
+            and not values.get("app_secret")
+        ):
+            raise Conflict(
+                _("The channel is connected by a scan: its AppID is the account's."),
+                "authorised",
+            )
         with unique(TAKEN):
             change(channel, values)
         return Response(ChannelSerializer(channel).data)

@@ -8,7 +8,7 @@ Source: https://developers.weixin.qq.com/doc/oplatform/openApi/ticket-token/ and
 .../authorization-management/ (read 2026-11).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -110,7 +110,15 @@ def start_push_ticket(base_url: str, appid: str, secret: str) -> None:
 class Component:
     """The platform's own calls. Not for several threads at once."""
 
-    def __init__(self, base_url: str, appid: str, tokens: TokenSource) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        appid: str,
+        tokens: TokenSource,
+        on_refusal: Callable[[errors.WeChatError, str], None] | None = None,
+    ) -> None:
+        """`on_refusal` is told of every refusal, with the account's AppID or ""."""
+        self._on_refusal = on_refusal
         self.base_url, self.appid = base_url.rstrip("/"), appid
         self._tokens = tokens
         self._session = open_session()
@@ -135,14 +143,19 @@ class Component:
     def _call_with(
         self, token: str, name: str, body: Mapping[str, object]
     ) -> dict[str, Any]:
-        answer, _headers = call(
-            self._session,
-            self.base_url,
-            "POST",
-            f"{API}/{name}",
-            params={"component_access_token": token},
-            body=to_json({"component_appid": self.appid, **body}),
-        )
+        try:
+            answer, _headers = call(
+                self._session,
+                self.base_url,
+                "POST",
+                f"{API}/{name}",
+                params={"component_access_token": token},
+                body=to_json({"component_appid": self.appid, **body}),
+            )
+        except errors.ChannelRefused as refused:
+            if self._on_refusal:
+                self._on_refusal(refused, str(body.get("authorizer_appid", "")))
+            raise
         return answer
 
     def pre_auth_code(self) -> PreAuthCode:

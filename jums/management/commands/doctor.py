@@ -11,6 +11,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from channels_wechat.checking import Finding, check
 from channels_wechat.models import Channel
+from channels_wechat.platform_checking import check_platform
+from channels_wechat.platforms import missing_settings
 from channels_wechat.secrets import SecretUnreadable, is_stale
 from jums.health import broker_state, database_state, worker_state
 
@@ -39,6 +41,8 @@ class Command(BaseCommand):
             bad = self._tell("jums", self._installation())
             # A missing worker or broker says nothing about the channels.
             if not bad & {"database", "migrations", "secrets"}:
+                if len(missing_settings()) < 4:  # most have no platform
+                    self._tell("platform", check_platform())
                 for code, channel in self._channels().items():
                     self._tell(code, check(channel))
         if self.bad:

@@ -1,0 +1,101 @@
+"""What a check found, and what WeChat's errors mean: sentences for operators.
+
+What a check found is kept untranslated, since whoever reads it later may read another
+language than whoever ran it.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+from .wechat.errors import WeChatError, WeChatUnavailable, explain, requested_ip
+
+Level = Literal["ok", "warn", "bad"]
+
+
+class Finding(NamedTuple):
+    """One thing looked at. `check` is a stable word; `fix` may be empty."""
+
+    check: str
+    level: Level
+    detail: str
+    fix: str
+
+
+class Sentence(NamedTuple):
+    """A sentence to be translated, then filled."""
+
+    text: str
+    values: dict[str, Any] = {}  # never changed
+
+    def __str__(self) -> str:
+        return gettext(self.text) % self.values if self.values else gettext(self.text)
+
+
+class Found(NamedTuple):
+    """A Finding before its translation; this is what the channel's row keeps."""
+
+    check: str
+    level: Level
+    detail: list[Sentence]
+    fix: list[Sentence] = []  # never changed
+
+    def told(self) -> Finding:
+        return Finding(self.check, self.level, _say(self.detail), _say(self.fix))
+
+
+class Refusal(NamedTuple):
+    """A WeChat error for people: what happened, what to do (may be empty), and WeChat's
+    own words."""
+
+    meaning: str
+    fix: str
+    words: str
+
+    @property
+    def detail(self) -> str:
+        """What happened and WeChat's words, in one line."""
+        words = Sentence(_("WeChat's words: %(words)s"), {"words": self.words})
+        return f"{self.meaning} {words}"
+
+
+def refusal(error: WeChatError) -> Refusal:
+    """Return what `error` means for an operator, with the address to whitelist."""
+    meaning, fix = explained(error)
+    return Refusal(str(meaning), _say(fix), str(error))
+
+
+def _say(sentences: Iterable[Sentence]) -> str:
+    # Chinese puts no space after its full stop.
+    return " ".join(map(str, sentences)).replace("。 ", "。")
+
+
+def explained(error: WeChatError) -> tuple[Sentence, list[Sentence]]:
+    """Return (what happened, what to do)."""
+    code = explain(error.errcode)
+    fix = []
+    if ip := requested_ip(error.errmsg):
+        fix.append(Sentence(_("The address is %(ip)s."), {"ip": ip}))
+    if code is not None:
+        meaning = Sentence(code.meaning)
+        if code.advice:
+            fix.append(Sentence(code.advice))
+    elif isinstance(error, WeChatUnavailable):
+        meaning = Sentence(_("WeChat cannot be reached."))
+        fix.append(
+            Sentence(
+                _("Try again later. If it stays so, look at this server's network.")
+            )
+        )
+    else:
+        meaning = Sentence(_("WeChat refused for a reason we do not know."))
+    return meaning, fix
+
+
+def refused(check: str, level: Level, error: WeChatError) -> Found:
+    """Return the finding that WeChat answered a check with `error`."""
+    meaning, fix = explained(error)
+    words = Sentence(_("WeChat's words: %(words)s"), {"words": str(error)})
+    return Found(check, level, [meaning, words], fix)
