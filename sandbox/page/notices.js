@@ -64,9 +64,8 @@ function dialog(account, offered, answer) {
 function component(appid, account, phone, article, screen) {
   const ids = article.templates.map((template) => template.template_id);
   const press = { appid, openid: phone.openid, template_ids: ids, scene: 2 };
-  const answer = guarded(async (choices, keep) =>
-    told(await call("POST", "popup", { ...press, choices, keep })),
-  );
+  const answer = (choices, keep) =>
+    guarded(async () => told(await call("POST", "popup", { ...press, choices, keep })))();
   const open = guarded(async () => {
     const offered = await call("POST", "popup", { ...press, look: true });
     if (offered.errCode) return told(offered);
