@@ -41,6 +41,13 @@ class Template(models.Model):
     fields: Any = models.JSONField(_("fields"), default=list)
     # Of subscribe-notifications: accepted once, good for any number of messages.
     long_term = models.BooleanField(_("long-term"), default=False, db_default=False)
+    # What it was added with from here; WeChat never tells it again. The title's number
+    # in the public library, and the keywords' numbers (of template messages: names).
+    library_id = models.CharField(max_length=40, blank=True, default="", db_default="")
+    picked: Any = models.JSONField(default=list, db_default=[])
+    scene = models.CharField(
+        _("scene"), max_length=15, blank=True, default="", db_default=""
+    )
     first_seen_at = models.DateTimeField(auto_now_add=True)
     changed_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
@@ -106,3 +113,9 @@ class GeneralTemplate(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+# Models of subscribe pages; they name the ones above by string.
+from .page_models import (  # noqa: E402
+    SubscribePage as SubscribePage,
+)

@@ -126,6 +126,7 @@ _PERMISSION = _(
 _PUNISHED = _("Read the notice in WeChat's console; appeal or wait until it is over.")
 _TEMPLATE = _("Refresh the templates, then choose one that still exists.")
 _LINK = _("Correct the link of the message.")
+_CATEGORY = _("Choose one of the account's own industry or categories.")
 _VALUE = _("Correct the value and send again to those it failed for.")
 _OURS = _("A fault of this program. Please report it with the request id of the log.")
 _TICKET = _(
@@ -302,8 +303,65 @@ def _table() -> dict[int, Code]:
         (
             45026,
             _("The account has 25 templates already."),
-            _("Remove one in WeChat's console first."),
+            _("Remove one first, here or in WeChat's console."),
         ),
+        (
+            40246,
+            _("WeChat does not take these keywords."),
+            _(
+                "Write each keyword as WeChat's library has it, every one once, and not"
+                " more than five."
+            ),
+        ),
+        (
+            40247,
+            _("This is an old template, which can no longer be added."),
+            _(
+                "Take one of the account's categories instead: WeChat's console,"
+                " 模板消息 → 模板库, shows its number."
+            ),
+        ),
+        (45027, _("The template belongs to another industry."), _CATEGORY),
+        (
+            43100,
+            _("The account changed its templates too often."),
+            _("Wait; WeChat allows it once a month."),
+        ),
+        (
+            200012,
+            _("The account has as many subscribe-notifications as WeChat allows."),
+            _("Remove one first: a service account may have 50."),
+        ),
+        (
+            200013,
+            _("WeChat has banned this title."),
+            _("Choose another title of the library."),
+        ),
+        (200014, _("The library has no such title for this account."), _CATEGORY),
+        (200018, _("No category was asked for."), _OURS),
+        (
+            200019,
+            _("The category is not one of the account's."),
+            _("Load the library again: the account's categories have changed."),
+        ),
+        (
+            200020,
+            _("WeChat does not take this choice of keywords."),
+            _("Choose two to five keywords of the title, each once."),
+        ),
+        (
+            200021,
+            _("WeChat does not take this scene."),
+            _("Describe in at most 15 characters when people are notified."),
+        ),
+        (
+            200022,
+            _("The account has this title with these keywords already."),
+            _("Refresh the templates to see it, or choose other keywords."),
+        ),
+        (200002, _("WeChat does not take a parameter of this call."), _OURS),
+        (200016, _("WeChat does not take this place in its list."), _OURS),
+        (200017, _("WeChat does not take this length of a page."), _OURS),
     ):
         add(TemplateRefused, errcode, meaning, advice)
 

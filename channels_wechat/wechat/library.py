@@ -51,7 +51,7 @@ class TitlePage(NamedTuple):
     """Some titles, and how many there are in all."""
 
     titles: list[Title]
-    count: int
+    total: int
 
 
 class LibraryCalls:
