@@ -132,6 +132,11 @@ CLAIM_SECONDS = env.int("CLAIM_SECONDS", default=60)
 if not 1 <= CLAIM_SECONDS <= 300:
     # A dead worker's rows are repeated after the lease, inside WeChat's ten minutes.
     raise ImproperlyConfigured("CLAIM_SECONDS must be between 1 and 300.")
+# A send pauses when more than so many percent of its latest messages are refused, or of
+# the few that go first fail. 100: never.
+BRAKE_REFUSED_PERCENT = env.int("BRAKE_REFUSED_PERCENT", default=50)
+if not 0 <= BRAKE_REFUSED_PERCENT <= 100:
+    raise ImproperlyConfigured("BRAKE_REFUSED_PERCENT must be between 0 and 100.")
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://")
 if CELERY_BROKER_URL.startswith("filesystem:"):

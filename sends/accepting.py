@@ -332,6 +332,7 @@ def _draft(
         blacklist=context.blacklist,
         whitelist=context.whitelist,
         strategy=context.strategy,
+        canary=Send.Canary.WAITING if options.canary else "",
     )
 
 

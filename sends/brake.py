@@ -8,6 +8,8 @@ The drain reads the same answers, pauses what has to pause and withdraws the res
 from dataclasses import dataclass
 from typing import Final
 
+from django.utils.translation import gettext as _
+
 from channels_wechat.wechat import errors
 from channels_wechat.wechat.bulk import Answer, Outcome
 
@@ -15,6 +17,8 @@ from channels_wechat.wechat.bulk import Answer, Outcome
 SAME_UNKNOWN_ERRORS: Final = 20
 # Nothing got through this many times in a row: wait instead of burning rows' tries.
 SILENCE: Final = 50
+# A share of fewer messages than this says nothing.
+ENOUGH_TO_TELL: Final = 200
 # No further call would fare better than the one that was answered so.
 HOPELESS: Final = (
     errors.ChannelRefused,
@@ -38,6 +42,45 @@ class Streak:
         self.times = self.times + 1 if what == self.what else 1
         self.what = what
         return 0 if what is None else self.times
+
+
+@dataclass
+class Share:
+    """How many of a send's latest 500 to 1000 messages were refused."""
+
+    answered: int = 0
+    refused: int = 0
+
+    def count(self, refused: bool) -> None:
+        self.answered += 1
+        self.refused += refused
+        if self.answered >= 1000:
+            # What is long past must not outweigh what happens now.
+            self.answered //= 2
+            self.refused //= 2
+
+    def is_above(self, percent: int) -> bool:
+        """Whether more than `percent` were refused, of enough to tell."""
+        enough = self.answered >= ENOUGH_TO_TELL
+        return enough and self.refused * 100 > self.answered * percent
+
+
+def shares(failed: int, total: int) -> str:
+    """Return how a send keeps a share in its `pause_detail`; `sentence` reads it."""
+    return f"{failed}/{total}"
+
+
+def sentence(pause_code: str, pause_detail: str) -> str:
+    """Return a pause's detail for people: WeChat's words, or a share in words."""
+    failed, _slash, total = pause_detail.partition("/")
+    match pause_code:
+        case "refusals":
+            text = _("%(failed)s of the latest %(total)s messages were refused.")
+        case "canary":
+            text = _("%(failed)s of the first %(total)s messages failed.")
+        case _code:
+            return pause_detail
+    return text % {"failed": failed, "total": total}
 
 
 class Tripwire:

@@ -19,7 +19,7 @@ from channels_wechat.wechat.limits import Kind, check_value
 from channels_wechat.wechat.messages import placeholders
 
 from . import audience
-from .models import AudienceRow, Send
+from .models import AudienceRow, Chunk, Send
 from .problems import sentence
 from .waking import wake_on_commit
 
@@ -200,7 +200,12 @@ def resume(send: Send, by: str) -> None:
             paused_at=None,
             paused_by="",
             resume_at=None,
+            # Whoever goes on has seen how many were refused.
+            brake_released=send.brake_released
+            or send.pause_code in {Send.PauseCode.REFUSALS, Send.PauseCode.CANARY},
         )
+        if send.canary == Send.Canary.FAILED:
+            Chunk.objects.release(send.pk, now)
         if status == Status.PREPARING:
             wake_on_commit("prepare", send.pk)
         elif status == Status.RUNNING:

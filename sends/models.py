@@ -53,7 +53,16 @@ class Send(models.Model):
         CHANNEL = "channel", _("WeChat refused the channel")
         TEMPLATE = "template", _("WeChat refused the template")
         UNKNOWN_ERRORS = "unknown_errors", _("WeChat kept answering an unknown error")
+        REFUSALS = "refusals", _("Too many messages were refused")
+        CANARY = "canary", _("The first messages did not go well")
         DISABLED = "disabled", _("The channel is disabled")
+
+    class Canary(models.TextChoices):
+        """Whether a few go first, and how that went. Empty: everyone at once."""
+
+        WAITING = "waiting", _("the first few are awaited")
+        PASSED = "passed", _("the first few went well")
+        FAILED = "failed", _("the first few did not go well")
 
     msgid = models.CharField("msgid", max_length=64, unique=True)
     title = models.CharField(_("title"), max_length=80, blank=True)
@@ -148,6 +157,10 @@ class Send(models.Model):
     paused_by = models.CharField(max_length=150, blank=True)
     # When it goes on by itself (a quota that starts anew), or None.
     resume_at = models.DateTimeField(null=True)
+    # Somebody resumed it although much was refused: not paused for that again.
+    brake_released = models.BooleanField(default=False)
+    canary = models.CharField(max_length=7, choices=Canary.choices, blank=True)
+    canary_last_id = models.BigIntegerField(null=True)  # of the deliveries sent first
 
     n_waiting = models.PositiveIntegerField(default=0)
     n_sending = models.PositiveIntegerField(default=0)

@@ -18,7 +18,7 @@ from django.utils import timezone
 from channels_wechat.wechat import limits
 from channels_wechat.wechat.messages import CompiledMessage
 
-from . import audience, outbox, problems
+from . import audience, canary, outbox, problems
 from .models import Chunk, Delivery, Send
 from .querysets import SKIPPED, WAITING, Moves, Row, stamp
 
@@ -158,7 +158,7 @@ def _finish(send: Send) -> None:
     """Skip doubles, cut chunks, let it run. Inside the send's own transaction."""
     now = timezone.now()
     Send.objects.move(Delivery.objects.skip_duplicates(send.pk))
-    Chunk.objects.cut(send.pk, now)
+    Chunk.objects.cut(send.pk, now, first=canary.choose(send))
     if send.business_channel_id:
         outbox.prepared(send.pk)
     Send.objects.filter(pk=send.pk).update(

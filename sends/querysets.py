@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WAITING, SENDING, UNKNOWN, SKIPPED, CANCELED = 0, 1, 6, 7, 8  # of Delivery.Status
 ROWS_A_CHUNK = 500
+# When chunks are due that wait for the canary: not by themselves.
+HELD = datetime(2999, 1, 1, tzinfo=UTC)
 COUNTERS = (
     "waiting",
     "sending",
@@ -183,19 +185,37 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
         """Chunks that a drain before `fence` claimed and never wrote back."""
         return self.filter(state=1, fence__lt=fence)
 
-    def cut(self, send_id: int, due_at: datetime) -> int:
-        """Cut a prepared send's waiting deliveries into chunks; return how many."""
+    def cut(self, send_id: int, due_at: datetime, first: int = 0) -> int:
+        """Cut a prepared send's waiting deliveries into chunks; return how many.
+
+        With `first`, one chunk of so many rows is due; the others are held until
+        `release`.
+        """
+        due, moments = "%s", [stamp(due_at)]
+        if first:
+            moments.append(stamp(HELD))
+            due = "CASE WHEN n < 0 THEN %s ELSE %s END"
+            if is_postgresql():
+                due = f"({due})::timestamptz"
         sql = f"""
             INSERT INTO sends_chunk
                 (send_id, first_id, last_id, state, attempts, due_at, fence)
-            SELECT %s, min(id), max(id), 0, 0, %s, 0 FROM (
-                SELECT id, (row_number() OVER (ORDER BY id) - 1) / {ROWS_A_CHUNK} AS n
-                FROM sends_delivery WHERE send_id = %s AND status = {WAITING}
+            SELECT %s, min(id), max(id), 0, 0, {due}, 0 FROM (
+                SELECT id, CASE WHEN place <= {first:d} THEN -1
+                    ELSE (place - {first:d} - 1) / {ROWS_A_CHUNK} END AS n
+                FROM (
+                    SELECT id, row_number() OVER (ORDER BY id) AS place
+                    FROM sends_delivery WHERE send_id = %s AND status = {WAITING}
+                ) AS placed
             ) AS numbered GROUP BY n
         """
         with connection.cursor() as cursor:
-            cursor.execute(sql, [send_id, stamp(due_at), send_id])
+            cursor.execute(sql, [send_id, *moments, send_id])
             return int(cursor.rowcount)
+
+    def release(self, send_id: int, at: datetime) -> int:
+        """Let the held chunks of a send go; return how many there were."""
+        return self.filter(send=send_id, state=0, due_at=HELD).update(due_at=at)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):

@@ -42,6 +42,7 @@ class Options:
     white_id: int | None = None
     priority: int = 2
     rule_id: int = 0
+    canary: bool = False
     callback_url: str = ""
     callback_params: dict[str, Any] | None = None
 

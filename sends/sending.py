@@ -12,6 +12,7 @@ is not repeated; it becomes `unknown`.
 
 import logging
 import threading
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -25,8 +26,8 @@ from channels_wechat.wechat import errors
 from channels_wechat.wechat.bulk import Answer, Outcome
 from channels_wechat.wechat.client import TokenSource
 
-from . import control, lines, repairing
-from .brake import SAME_UNKNOWN_ERRORS, SILENCE, Streak
+from . import brake, control, lines, repairing
+from .brake import SAME_UNKNOWN_ERRORS, SILENCE, Share, Streak
 from .claiming import Claimer
 from .leases import Lease, LeaseLost
 from .models import Chunk, Delivery, Drain, Send
@@ -107,6 +108,8 @@ class _Drain:
     closing: bool = False  # claim no more
     streak: Streak = field(default_factory=Streak)
     logged: set[int | None] = field(default_factory=set)
+    shares: defaultdict[int, Share] = field(default_factory=lambda: defaultdict(Share))
+    released: set[int] = field(default_factory=set)  # go on although much is refused
 
     def run(self) -> None:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
@@ -176,9 +179,13 @@ class _Drain:
         if paced != (self.channel.connections, self.channel.rate_per_s) and self.out:
             self.line.pace(*paced)
         self.channel = channel
-        self.running = set(
-            Send.objects.running().filter(channel=channel).values_list("pk", flat=True)
+        found = dict(
+            Send.objects.running()
+            .filter(channel=channel)
+            .values_list("pk", "brake_released")
         )
+        self.running = set(found)
+        self.released = {pk for pk, released in found.items() if released}
         if any(out.claim.send.pk not in self.running for out in self.out.values()):
             self._withdraw()
         return bool(self.running)
@@ -208,6 +215,7 @@ class _Drain:
         if answer.outcome is Outcome.ANSWERED:
             if answer.errcode == 0:
                 self.streak.count(None)
+                self.shares[out.claim.send.pk].count(refused=False)
                 del self.out[answer.key]
                 self.book.final(out.claim, out.row, Status.ACCEPTED, msgid=answer.msgid)
                 return
@@ -266,6 +274,19 @@ class _Drain:
                 )
                 if strange and strange % SAME_UNKNOWN_ERRORS == 0:
                     self._pause(Send.PauseCode.UNKNOWN_ERRORS, error, send=claim.send)
+                self._watch_share(claim.send)
+
+    def _watch_share(self, send: Send) -> None:
+        """Pause a send of whose latest messages too many were refused."""
+        share = self.shares[send.pk]
+        share.count(refused=True)
+        if send.pk in self.released or not share.is_above(
+            settings.BRAKE_REFUSED_PERCENT
+        ):
+            return
+        shares = errors.WeChatError(brake.shares(share.refused, share.answered))
+        self._pause(Send.PauseCode.REFUSALS, shares, send=send)
+        del self.shares[send.pk]  # resumed, it starts anew
 
     def _renew_token(self, out: Out, error: errors.WeChatError) -> None:
         """Get another token, once for all calls that the old one spoiled."""

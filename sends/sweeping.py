@@ -6,17 +6,19 @@ from django.utils import timezone
 
 from channels_wechat.models import Channel
 
-from . import control, stepping
+from . import canary, control, stepping
 from .models import Chunk, Drain, Send
 
 
 def sends_to_prepare() -> list[int]:
-    """Start scheduled sends and quota pauses that are over; return sends to prepare."""
+    """Start scheduled sends, let those go on whose quota pause is over or whose first
+    few went well; return sends to prepare."""
     for send in Send.objects.resumable():
         try:
             control.resume(send, by="")
         except control.WrongState:
             continue  # an operator was quicker
+    canary.judge_due()
     control.start_due()
     stepping.start_due()
     return list(Send.objects.unprepared().values_list("pk", flat=True))

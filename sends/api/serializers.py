@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from channels_wechat.models import Channel
+from sends import brake
 from sends.models import Delivery, InboundEvent, Send
 from templates_mgmt.models import Template
 
@@ -43,12 +44,17 @@ class PauseSerializer(serializers.Serializer[Any]):
 
     code = serializers.ChoiceField(Send.PauseCode.choices, source="pause_code")
     errcode = serializers.IntegerField(source="pause_errcode", allow_null=True)
-    detail = serializers.CharField(source="pause_detail")
+    detail = serializers.SerializerMethodField(
+        help_text=_("WeChat's own words, or how many were refused.")
+    )
     by = serializers.CharField(source="paused_by")
     paused_at = serializers.DateTimeField(allow_null=True)
     resume_at = serializers.DateTimeField(
         allow_null=True, help_text=_("When it goes on by itself, if it does.")
     )
+
+    def get_detail(self, send: Send) -> str:
+        return brake.sentence(send.pause_code, send.pause_detail)
 
 
 class SendSerializer(serializers.ModelSerializer[Send]):
@@ -76,6 +82,7 @@ class SendSerializer(serializers.ModelSerializer[Send]):
             "counts",
             "total",
             "pause",
+            "canary",
             "created_at",
             "scheduled_for",
             "submitted_at",

@@ -77,6 +77,8 @@ def options(body: Mapping[str, Any]) -> Options:
     priority = _number(option, "priority", "option.")
     if priority not in (None, 1, 2, 3):
         raise illegal("option.priority", _("1, 2 or 3."))
+    if not isinstance(option.get("canary", False), bool):
+        raise illegal("option.canary", _("true or false."))
     params = callback.get("params")
     if params is not None and not isinstance(params, dict):
         raise illegal("callback.params", _("must be an object."))
@@ -87,6 +89,7 @@ def options(body: Mapping[str, Any]) -> Options:
         white_id=white_id,
         priority=priority or 2,
         rule_id=_number(body, "rule_id") or 0,
+        canary=option.get("canary") is True,
         callback_url=_text(callback, "url", 500, "callback."),
         callback_params=params,
     )

@@ -129,8 +129,9 @@ class ValuesForm(forms.Form):
 
 
 class ConfirmForm(forms.Form):
-    """Step 5: now, or at a time in the operator's own zone."""
+    """Step 5: now, or at a time in the operator's own zone; a few first, or all."""
 
+    canary = forms.BooleanField(required=False)
     when = forms.ChoiceField(choices=[("now", "now"), ("later", "later")])
     at = forms.DateTimeField(
         required=False,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from channels_wechat.wechat import errors
-from sends import control, drafting, preflight, reporting
+from sends import brake, canary, control, drafting, preflight, reporting
 from sends.models import Delivery, Drain, Send
 from sends.sending import CHINA
 
@@ -93,6 +93,7 @@ def _told(request: HttpRequest, found: Send) -> dict[str, Any]:
         "reasons": reasons,
         "again": _again_groups(found, reasons),
         "pause": _pause(found) if found.status == status.PAUSED else None,
+        "first": _first(found),
         "hold": _hold(found) if found.status == status.RUNNING else None,
         "may_pause": allowed
         and found.status in {status.SCHEDULED, status.PREPARING, status.RUNNING},
@@ -105,7 +106,7 @@ def _told(request: HttpRequest, found: Send) -> dict[str, Any]:
 def _pause(found: Send) -> dict[str, Any]:
     """Return why a send rests, what to do, and when it goes on."""
     code = errors.explain(found.pause_errcode)
-    words = found.pause_detail
+    words = brake.sentence(found.pause_code, found.pause_detail)
     if found.pause_errcode is not None:
         words = f"{words} ({found.pause_errcode})"
     fix = _(code.advice) if code and code.advice else ""
@@ -120,6 +121,16 @@ def _pause(found: Send) -> dict[str, Any]:
             fix = _(
                 "Read WeChat's words, mend what they complain of, then press Resume."
             )
+        case Send.PauseCode.REFUSALS:
+            fix = _(
+                "Look at the reasons below. Press Resume to go on all the same: it is"
+                " not stopped for this again."
+            )
+        case Send.PauseCode.CANARY:
+            fix = _(
+                "Nobody else was sent to. Look at the reasons below, then cancel, or"
+                " press Resume to send to everyone all the same."
+            )
     return {
         "title": title,
         "text": _(code.meaning) if code else "",
@@ -131,6 +142,13 @@ def _pause(found: Send) -> dict[str, Any]:
         "by_quota": found.pause_code == Send.PauseCode.QUOTA,
         "is_bad": found.pause_code not in {"operator", "quota"},
     }
+
+
+def _first(found: Send) -> int:
+    """Return how many go first while everyone else waits for them, else 0."""
+    if found.status != Send.Status.RUNNING or found.canary != Send.Canary.WAITING:
+        return 0
+    return canary.size(found.total - found.n_skipped)
 
 
 def _china_time(at: datetime | None) -> datetime | None:

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST
 from channels_wechat.models import Channel
 from channels_wechat.wechat.bulk import SUBSCRIBE_SEND, TEMPLATE_SEND
 from channels_wechat.wechat.errors import WeChatError
-from sends import audience, control, drafting, preflight, previewing, reading
+from sends import audience, canary, control, drafting, preflight, previewing, reading
 from sends.models import Send
 from templates_mgmt.hints import hint
 from templates_mgmt.models import Template
@@ -393,6 +393,8 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     refused: list[str] = []
     if request.method == "POST" and form.is_valid():
         later = form.cleaned_data["when"] == "later"
+        send.canary = Send.Canary.WAITING if form.cleaned_data["canary"] else ""
+        send.save(update_fields=["canary"])
         try:
             control.submit(send, form.cleaned_data["at"] if later else None)
         except ValidationError as error:
@@ -402,15 +404,18 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             return to_send(send)
     counts = audience.counts(send)
+    receiving = max(0, counts.to_send - report.bad)
+    first = canary.size(receiving)
     return step_page(
         request,
         send,
         "confirm",
+        first=first if receiving > first else 0,
         form=form,
         refused=refused,
         counts=counts,
         bad=report.bad,
-        receiving=max(0, counts.to_send - report.bad),
+        receiving=receiving,
         card=previewing.card(send, previewing.person_at(send)),
         zone=timezone.get_current_timezone_name(),
         earliest=timezone.localtime().strftime("%Y-%m-%dT%H:%M"),

@@ -291,6 +291,38 @@ def test_the_brake_is_pulled_for_each_send_by_itself(channel, prepared, sandbox)
     assert sandbox.stats()["calls"][SEND] == {"77777": 40}
 
 
+def test_a_send_that_is_refused_too_often_pauses(channel, prepared, settings, sandbox):
+    settings.BRAKE_REFUSED_PERCENT = 30
+    send = prepared(count=1000)
+    sandbox.faults(kind="errcode", errcode=43004, share=0.5)
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code) == ("paused", "refusals")
+    failed, total = map(int, send.pause_detail.split("/"))
+    assert total >= 200
+    assert failed / total > 0.3
+    assert counts(send)["waiting"] > 0
+
+    # Whoever resumes it has seen that.
+    control.resume(send, by="li")
+    sending.drain(channel.pk)
+    assert set(counts(send)) == {"accepted", "refused"}
+
+
+def test_fewer_refusals_than_the_limit_stop_nothing(
+    channel, prepared, settings, sandbox
+):
+    settings.BRAKE_REFUSED_PERCENT = 80
+    send = prepared(count=1000)
+    sandbox.faults(kind="errcode", errcode=43004, share=0.5)
+
+    sending.drain(channel.pk)
+
+    assert set(counts(send)) == {"accepted", "refused"}
+
+
 def test_45011_lets_the_channel_rest_and_goes_on(channel, prepared, sandbox):
     send = prepared()
     sandbox.faults(kind="rate_limit", calls=1)

@@ -97,6 +97,17 @@ def reasons(send):
 
 
 # -- ordinary messages -----------------------------------------------------------------
+def test_a_few_may_go_first(post, message):
+    audience = {"aud_wechatoa": [{"data": [f"o{n:027}" for n in range(60)]}]}
+
+    answer = post(
+        "sent",
+        {**audience, "msg_wechatoa": [message], "option": {"canary": True}},
+    )
+
+    assert prepared(answer).canary == "waiting"
+
+
 def test_a_send_to_userids_is_stored_before_it_is_answered(
     post, message, zhang, sender
 ):
@@ -105,7 +116,7 @@ def test_a_send_to_userids_is_stored_before_it_is_answered(
         {
             "aud_userid": ["zhangsan", "nobody"],
             "msg_wechatoa": [{**message, "url": "https://example.com"}],
-            "option": {"sendno": 42, "priority": 1},
+            "option": {"sendno": 42, "priority": 1, "canary": True},
             "callback": {"params": {"name": "joe", "age": 26}},
         },
     )
@@ -114,6 +125,7 @@ def test_a_send_to_userids_is_stored_before_it_is_answered(
     assert answer.json()["message"] == "success"
     send = prepared(answer)
     assert (send.business_channel, send.source, send.priority) == (sender, "api", 1)
+    assert send.canary == ""  # one person is nobody's canary
     assert send.data == {"thing1": "周会", "time2": "10:00"}
     assert send.url == "https://example.com"
     assert send.callback_params == {"name": "joe", "age": 26}
@@ -259,6 +271,7 @@ def test_a_cap_per_person_and_day_counts_this_senders_messages(
         ({"option": "x"}, 4004),
         ({"option": {"priority": 4}}, 4004),
         ({"option": {"priority": "high"}}, 4004),
+        ({"option": {"canary": "yes"}}, 4004),
         ({"option": {"black_id": 9}}, 1015046),
         ({"option": {"white_id": 9}}, 4004),
         ({"option": {"black_id": 9, "white_id": 9}}, 1015097),

@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 from django.utils import timezone
 
+from sends import audience, preflight, preparing
 from sends.models import AudienceRow, Delivery, Send
 from tests.factories import (
     ChannelFactory,
@@ -355,6 +356,21 @@ def test_confirming_twice_submits_once(client, operator, draft):
     assert first.url == second.url == reloaded.url == to(draft)
     draft.refresh_from_db()
     assert (draft.status, draft.submitted_at) == ("preparing", submitted)
+
+
+def test_a_few_may_go_first(client, operator, draft):
+    audience.stage(draft, [], [("", f"o{n:027}") for n in range(60)])
+    preflight.check(draft.pk)
+    accepted_check(client, draft)
+    offered = client.get(to(draft, "confirm")).text
+
+    post(client, draft, "confirm", when="now", canary="on")
+    preparing.prepare(draft.pk)
+
+    assert "To 50 people first" in offered
+    draft.refresh_from_db()
+    assert (draft.status, draft.canary) == ("running", "waiting")
+    assert "50 people go first" in client.get(to(draft)).text
 
 
 def test_a_time_is_taken_in_the_operators_zone(client, operator, draft):
