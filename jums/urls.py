@@ -9,6 +9,7 @@ from channels_wechat.api import v1, v1_material
 from sends import clicks
 from sends.api.callbacks import callback
 from sends.api.platform_callbacks import message
+from templates_mgmt import public_pages
 from users import bind_pages
 
 from . import api, dashboard, guide, health
@@ -44,6 +45,11 @@ urlpatterns = [
         name="platform-link-live",
     ),
     path("r/<str:text>", clicks.follow, name="click"),
+    re_path(
+        rf"^s/{CODE}/(?P<name>[a-z0-9-]{{1,40}})\Z",
+        public_pages.page,
+        name="subscribe-page",
+    ),
     re_path(rf"^bind/{CODE}/?\Z", bind_pages.start, name="bind"),
     re_path(rf"^bind/{CODE}/back\Z", bind_pages.back, name="bind-back"),
     path("v1/token", v1.TokenView.as_view(), name="v1-token"),
