@@ -15,6 +15,6 @@ urlpatterns = [
     ),
     # Colons come raw or as %3A: both arrive here decoded.
     re_path(
-        r"^retract/(?P<msgid>[^/]+)\Z", v1.RetractView.as_view(), name="v1-retract"
+        r"^retract/(?P<msgid>[^/\x00]+)\Z", v1.RetractView.as_view(), name="v1-retract"
     ),
 ]

@@ -1,480 +1,539 @@
-"""/v1/sent, broadcast, template/…, retract, as clients of the commercial JUMS call."""
+"""/v1/sent and /v1/broadcast: chapter 5.2 of the JUMS API."""
 
-import base64
-import json
-from datetime import timedelta
-from urllib.parse import quote
+import re
 
 import pytest
 from django.utils import timezone
 
-from channels_wechat import access_keys, business_channels
-from channels_wechat.models import BusinessChannel
-from sends import control, preparing
-from sends.models import CallbackURL, Delivery, Send, Strategy
-from templates_mgmt.models import GeneralTemplate
-from tests.factories import (
-    ChannelFactory,
-    OpenIDFactory,
-    TagFactory,
-    TemplateFactory,
-    UserFactory,
-)
-from users.models import Segment, SegmentUser, UserList, UserListEntry
+from channels_wechat.models import Channel
+from sends.models import CallbackURL, Send, Strategy
+from templates_mgmt.models import Template
+from tests.factories import ChannelFactory, UserFactory
+from tests.jums_fixture import refusal, sent, targets
+from users.models import UserList, UserListEntry
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("true_counters")]
 
-OPENID = "oRcf0w_yHT-1F_pioV1cHbf7ghFI"
+PROGRAM = {"appid": "wx5a0db0c5e7000001", "pagepath": "index?foo=bar"}
+NO_PROGRAM = {"miniprogram_appid": "", "miniprogram_path": ""}
+A_PROGRAM = {
+    "miniprogram_appid": "wx5a0db0c5e7000001",
+    "miniprogram_path": "index?foo=bar",
+}
 
 
-@pytest.fixture
-def channel():
-    return ChannelFactory(templates_refreshed_at=timezone.now())
+# -- the answer ------------------------------------------------------------------------
+@pytest.mark.parametrize("path", ["sent", "broadcast"])
+def test_the_answer_is_a_msgid_once_the_send_is_stored(shop, path):
+    answers = [shop.post(path, shop.body()) for _ in range(3)]
 
-
-@pytest.fixture
-def template(channel):
-    return TemplateFactory(channel=channel)
-
-
-@pytest.fixture
-def sender(channel):
-    row, _secret = business_channels.create_business_channel("shop", [channel])
-    return row
-
-
-@pytest.fixture
-def zhang(channel):
-    return OpenIDFactory(channel=channel, recipient__userid="zhangsan", openid=OPENID)
-
-
-@pytest.fixture
-def post(client, sender):
-    def call(path, body, content_type="application/json", key=None, **headers):
-        pair = key or (sender.key, sender.master_secret)
-        token = base64.b64encode(":".join(pair).encode()).decode()
-        data = body if isinstance(body, str | bytes) else json.dumps(body)
-        return client.post(
-            f"/v1/{path}",
-            data=data,
-            content_type=content_type,
-            headers={"authorization": f"Basic {token}", **headers},
+    for answer in answers:
+        body = answer.json()
+        assert set(body) == {"code", "message", "msgid"}
+        assert (answer.status_code, body["code"], body["message"]) == (
+            200,
+            0,
+            "success",
         )
-
-    return call
-
-
-@pytest.fixture
-def message(template):
-    return {
-        "type": 0,
-        "template_id": template.template_id,
-        "data": {"thing1": {"value": "周会", "color": "#173177"}, "time2": "10:00"},
-    }
-
-
-def prepared(answer):
-    body = answer.json()
-    assert (answer.status_code, body["code"]) == (200, 0), body
-    send = Send.objects.get(msgid=body["msgid"])
-    for part in [send, *send.parts.all()]:
-        preparing.prepare(part.pk)
-    send.refresh_from_db()
-    return send
-
-
-def refusal(answer):
-    body = answer.json()
-    assert "msgid" not in body
-    return answer.status_code, body["code"]
-
-
-def reasons(send):
-    return {
-        delivery.userid or delivery.openid: delivery.reason
-        for delivery in Delivery.objects.filter(send=send)
-    }
-
-
-# -- ordinary messages -----------------------------------------------------------------
-def test_a_few_may_go_first(post, message):
-    audience = {"aud_wechatoa": [{"data": [f"o{n:027}" for n in range(60)]}]}
-
-    answer = post(
-        "sent",
-        {**audience, "msg_wechatoa": [message], "option": {"canary": True}},
-    )
-
-    assert prepared(answer).canary == "waiting"
-
-
-def test_a_send_to_userids_is_stored_before_it_is_answered(
-    post, message, zhang, sender
-):
-    answer = post(
-        "sent",
-        {
-            "aud_userid": ["zhangsan", "nobody"],
-            "msg_wechatoa": [{**message, "url": "https://example.com"}],
-            "option": {"sendno": 42, "priority": 1, "canary": True},
-            "callback": {"params": {"name": "joe", "age": 26}},
-        },
-    )
-
-    assert answer.json()["sendno"] == "42"
-    assert answer.json()["message"] == "success"
-    send = prepared(answer)
-    assert (send.business_channel, send.source, send.priority) == (sender, "api", 1)
-    assert send.canary == ""  # one person is nobody's canary
-    assert send.data == {"thing1": "周会", "time2": "10:00"}
-    assert send.url == "https://example.com"
-    assert send.callback_params == {"name": "joe", "age": 26}
-    assert reasons(send) == {"zhangsan": "", "nobody": "no_recipient"}
-
-
-@pytest.mark.parametrize("content_type", ["", "text/html", "application/octet-stream"])
-def test_any_content_type_is_read_as_json(post, message, zhang, content_type):
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
-
-    assert post("sent", body, content_type=content_type).json()["code"] == 0
-
-
-def test_a_broadcast_goes_to_everyone_and_ignores_aud(post, message, zhang):
-    send = prepared(post("broadcast", {"aud_tag": ["x"], "msg_wechatoa": [message]}))
-
-    assert send.audience == Send.Audience.ALL
-    assert reasons(send) == {"zhangsan": ""}
-
-
-def test_numbers_are_ids_and_empty_texts_are_absent(post, message, channel):
-    OpenIDFactory(channel=channel, recipient__userid="17")
-    message |= {"url": "", "color": "", "miniprogram": {"app_id": "", "page_path": ""}}
-
-    send = prepared(post("sent", {"aud_userid": [17], "msg_wechatoa": [message]}))
-
-    assert reasons(send) == {"17": ""}
-    assert (send.url, send.miniprogram_appid) == ("", "")
-
-
-def test_go_field_names_and_flattened_miniprograms_are_taken(post, message, zhang):
-    aliases = message | {"miniprogram": {"app_id": "wx1", "page_path": "a?b=1"}}
-    flat = message | {"appid": "wx2", "pagepath": "c"}
-
-    send = prepared(
-        post("sent", {"aud_userid": ["zhangsan"], "msg_wechatoa": [aliases, flat]})
-    )
-
-    (part,) = send.parts.all()
-    assert (send.miniprogram_appid, send.miniprogram_path) == ("wx1", "a?b=1")
-    assert (part.miniprogram_appid, part.miniprogram_path) == ("wx2", "c")
-    assert reasons(part) == {"zhangsan": ""}
-
-
-def test_tags_of_the_business_channel_win_over_those_for_all(
-    post, message, sender, channel
-):
-    own, everyones, both = (
-        OpenIDFactory(channel=channel, recipient__userid=name)
-        for name in ("own", "everyones", "both")
-    )
-    TagFactory(recipient=own.recipient, name="vip", bind=sender.key)
-    TagFactory(recipient=everyones.recipient, name="vip")
-    TagFactory(recipient=both.recipient, name="new")
-
-    send = prepared(
-        post("sent", {"aud_tag": ["vip", "new"], "msg_wechatoa": [message]})
-    )
-
-    assert set(reasons(send)) == {"own", "both"}
-
-
-def test_userids_tags_and_a_segment_are_one_union(post, message, channel):
-    people = {
-        name: OpenIDFactory(channel=channel, recipient__userid=name)
-        for name in ("a", "b", "c", "d")
-    }
-    for name in ("b", "c"):
-        TagFactory(recipient=people[name].recipient, name="vip")
-    TagFactory(recipient=people["c"].recipient, name="left")
-    segment = Segment.objects.create(name="s", all_tags=["vip"], none_tags=["left"])
-    fixed = Segment.objects.create(name="f")
-    SegmentUser.objects.create(segment=fixed, userid="d")
-    body = {"aud_userid": ["a", "b"], "msg_wechatoa": [message]}
-
-    by_tags = prepared(post("sent", body | {"aud_segment": [str(segment.pk)]}))
-    by_list = prepared(post("sent", body | {"aud_segment": [fixed.pk]}))
-
-    assert reasons(by_tags) == {"a": "", "b": ""}
-    assert reasons(by_list) == {"a": "", "b": "", "d": ""}
-
-
-def test_openids_go_to_the_channel_that_owns_the_template(post, message, channel):
-    audience = [{"instance": "wechatoa", "data": [OPENID]}]
-
-    send = prepared(post("sent", {"aud_wechatoa": audience, "msg_wechatoa": [message]}))
-
-    assert send.channel == channel
-    assert reasons(send) == {OPENID: ""}
-
-
-def test_black_and_white_lists_leave_people_out(post, message, channel):
-    for name in ("a", "b"):
-        OpenIDFactory(channel=channel, recipient__userid=name)
-    black = UserList.objects.create(kind="black", name="b")
-    white = UserList.objects.create(kind="white", name="w")
-    for one in (black, white):
-        UserListEntry.objects.create(list=one, userid="a")
-    body = {"aud_userid": ["a", "b"], "msg_wechatoa": [message]}
-
-    without = prepared(post("sent", body | {"option": {"black_id": black.pk}}))
-    only = prepared(post("sent", body | {"option": {"white_id": str(white.pk)}}))
-
-    assert reasons(without) == {"a": "blacklisted", "b": ""}
-    assert reasons(only) == {"a": "", "b": "not_listed"}
-
-
-def test_a_cap_per_person_and_day_counts_this_senders_messages(
-    post, message, zhang, sender
-):
-    BusinessChannel.objects.update(per_person_per_day=1)
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
-
-    first, second = prepared(post("sent", body)), prepared(post("sent", body))
-
-    assert reasons(first) == {"zhangsan": ""}
-    assert reasons(second) == {"zhangsan": "capped"}
+        assert re.fullmatch(r"v:1t:[0-9]+p:[0-9]+n:[0-9]+", body["msgid"])
+        send = sent(answer)
+        assert (send.business_channel, send.source) == (shop.row, "api")
+        assert (send.status, send.broadcast) == ("preparing", path == "broadcast")
+    assert len({answer.json()["msgid"] for answer in answers}) == 3
 
 
 @pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ({"aud_userid": None}, 4004),
-        ({"aud_userid": "zhangsan"}, 4004),
-        ({"aud_userid": [None]}, 4004),
-        ({"aud_userid": ["a b"]}, 4004),
-        ({"aud_userid": [True]}, 4004),
-        ({"aud_userid": [f"u{n}" for n in range(1001)]}, 1015004),
-        ({"aud_tag": ["t"] * 21}, 4004),
-        ({"aud_segment": ["1", "2"]}, 4004),
-        ({"aud_segment": [9]}, 4004),
-        ({"aud_wechatoa": [{"data": [OPENID]}]}, 4004),
-        ({"msg_wechatoa": None}, 4004),
-        ({"msg_wechatoa": []}, 4004),
-        ({"msg_wechatoa": ["x"]}, 4004),
-        ({"msg_app": {"x": 1}}, 1015006),
-        ({"msg_sms": {"x": 1}}, 1015007),
-        ({"msg_wechatmp": {"x": 1}}, 1015009),
-        ({"msg_email": {"x": 1}}, 1015010),
-        ({"msg_alipay_life": {"x": 1}}, 1015011),
-        ({"msg_dingtalk_cc": {"x": 1}}, 1015012),
-        ({"msg_wechatwk": {"x": 1}}, 4004),
-        ({"option": "x"}, 4004),
-        ({"option": {"priority": 4}}, 4004),
-        ({"option": {"priority": "high"}}, 4004),
-        ({"option": {"canary": "yes"}}, 4004),
-        ({"option": {"black_id": 9}}, 1015046),
-        ({"option": {"white_id": 9}}, 4004),
-        ({"option": {"black_id": 9, "white_id": 9}}, 1015097),
-        ({"callback": {"url": "https://example.com/"}}, 4004),
-        ({"callback": {"params": []}}, 4004),
-        ({"rule_id": 9}, 1015026),
-    ],
+    ("sendno", "echoed"),
+    [("test", "test"), (42, "42"), ("x" * 100, "x" * 100), ("", None), (None, None)],
 )
-def test_what_is_wrong_has_its_code_and_nothing_is_stored(
-    post, message, zhang, change, code
-):
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]} | change
+def test_sendno_is_echoed_if_it_was_given(shop, sendno, echoed):
+    answer = shop.post("sent", shop.body(option={"sendno": sendno}))
 
-    assert refusal(post("sent", body)) == (400, code)
+    assert answer.json().get("sendno") == echoed
+    assert sent(answer).sendno == (echoed or "")
+
+
+def test_sendno_is_no_idempotency_key(shop):
+    body = shop.body(option={"sendno": "7"})
+
+    assert sent(shop.post("sent", body)) != sent(shop.post("sent", body))
+
+
+def test_the_reference_example_is_taken_whole(shop):
+    black = UserList.objects.create(kind="black", name="b")
+    CallbackURL.objects.create(
+        business_channel=shop.row,
+        url="https://crm.example.com/",
+        verified_at=timezone.now(),
+    )
+    shop.template.fields = [
+        {"key": key, "label": key, "type": ""} for key in ("first", "keyword1")
+    ]
+    shop.template.save()
+    body = {
+        "aud_userid": ["user1", "user2"],
+        "msg_wechatoa": [
+            {
+                "type": 0,
+                "template_id": shop.template.template_id,
+                "url": "https://example.com",
+                "miniprogram": PROGRAM,
+                "data": {
+                    "first": {"value": "您好", "color": "#173177"},
+                    "keyword1": {"value": "周会"},
+                },
+            }
+        ],
+        "option": {
+            "sendno": "test",
+            "owner": "admin",
+            "black_id": black.pk,
+            "priority": 2,
+        },
+        "callback": {
+            "url": "https://crm.example.com/",
+            "params": {"name": "joe", "age": 26},
+        },
+    }
+
+    send = sent(shop.post("sent", body))
+
+    assert send.data == {"first": "您好", "keyword1": "周会"}
+    assert (send.owner, send.blacklist, send.priority) == ("admin", black, 2)
+    assert send.callback_url == "https://crm.example.com/"
+    assert send.callback_params == {"name": "joe", "age": 26}
+
+
+# -- msg_wechatoa ----------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("changes", "stored"),
+    [
+        ({}, {"data": {"thing1": "周会", "time2": "10:00"}, "url": "", **NO_PROGRAM}),
+        ({"type": None}, {}),
+        ({"type": "0"}, {}),
+        (
+            {"data": {"thing1": {"value": "a"}, "time2": {"value": "10:00"}}},
+            {"data": {"thing1": "a", "time2": "10:00"}},
+        ),
+        (
+            {"data": {"thing1": {"value": 7, "color": "#173177"}, "time2": "10:00"}},
+            {"data": {"thing1": "7", "time2": "10:00"}},
+        ),
+        (
+            {"data": {"thing1": 1.5, "time2": "10:00"}},
+            {"data": {"thing1": "1.5", "time2": "10:00"}},
+        ),
+        (
+            {"data": {"thing1": {"value": True}, "time2": "10:00"}},
+            {"data": {"thing1": "true", "time2": "10:00"}},
+        ),
+        ({"url": "https://example.com/?a=b"}, {"url": "https://example.com/?a=b"}),
+        ({"url": "http://example.com"}, {"url": "http://example.com"}),
+        ({"url": ""}, {"url": ""}),
+        ({"url": None}, {"url": ""}),
+        ({"color": ""}, {}),
+        ({"color": "#173177"}, {}),
+        ({"miniprogram": PROGRAM}, A_PROGRAM),
+        (
+            {"miniprogram": {"app_id": PROGRAM["appid"], "page_path": "index?foo=bar"}},
+            A_PROGRAM,
+        ),
+        (PROGRAM, A_PROGRAM),
+        (
+            {"miniprogram": PROGRAM, "url": "https://example.com"},
+            {"url": "https://example.com", **A_PROGRAM},
+        ),
+        ({"miniprogram": {}}, NO_PROGRAM),
+        ({"miniprogram": ""}, NO_PROGRAM),
+        ({"miniprogram": None}, NO_PROGRAM),
+        ({"miniprogram": {"appid": "", "pagepath": "x"}}, NO_PROGRAM),
+        ({"miniprogram": {"app_id": "", "page_path": ""}}, NO_PROGRAM),
+        ({"touser": "o" + "x" * 27, "client_msg_id": "theirs", "topcolor": "#fff"}, {}),
+    ],
+    ids=str,
+)
+def test_what_a_message_may_say(shop, changes, stored):
+    send = sent(shop.post("sent", shop.body(msg_wechatoa=[shop.message(**changes)])))
+
+    assert {name: getattr(send, name) for name in stored} == stored
+
+
+def test_type_may_be_absent(shop):
+    message = shop.message()
+    del message["type"]
+
+    assert shop.post("sent", shop.body(msg_wechatoa=[message])).json()["code"] == 0
+
+
+def test_each_target_gets_each_message(shop):
+    messages = [shop.message(data={**shop.data, "thing1": text}) for text in "ab"]
+
+    send = sent(shop.post("sent", shop.body(msg_wechatoa=messages)))
+
+    (part,) = send.parts.all()
+    assert [send.data["thing1"], part.data["thing1"]] == ["a", "b"]
+    assert [one.rows.get().userid for one in (send, part)] == [shop.userid] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"type": 9}, "type"),
+        ({"type": "x"}, "type"),
+        ({"type": []}, "type"),
+        ({"template_id": ""}, "template_id"),
+        ({"template_id": None}, "template_id"),
+        ({"template_id": "unknown"}, "template_id"),
+        ({"template_id": "x" * 65}, "template_id"),
+        ({"template_id": {}}, "template_id"),
+        ({"data": None}, "data"),
+        ({"data": {}}, "data"),
+        ({"data": "x"}, "data"),
+        ({"data": []}, "data"),
+        ({"data": {"thing1": "Weekly"}}, "data"),
+        ({"data": {"thing1": "", "time2": "10:00"}}, "data"),
+        ({"data": {"thing1": {"value": None}, "time2": "10:00"}}, "data"),
+        ({"data": {"thing1": {}, "time2": "10:00"}}, "data"),
+        ({"data": {"thing1": "x" * 21, "time2": "10:00"}}, "data"),
+        ({"data": {"thing1": "x", "time2": "soon"}}, "data"),
+        ({"data": {"thing1": ["x"], "time2": "10:00"}}, "data.thing1"),
+        ({"data": {"thing1": {"value": {}}, "time2": "10:00"}}, "data.thing1"),
+        ({"data": {"thing1": "a\0b", "time2": "10:00"}}, "data.thing1"),
+        ({"data": {"thing1": "{{column}}", "time2": "10:00"}}, "data"),
+        ({"url": "javascript:alert(1)"}, "url"),
+        ({"url": "example.com"}, "url"),
+        ({"url": "https://example.com/" + "x" * 1000}, "url"),
+        ({"url": ["x"]}, "url"),
+        ({"miniprogram": "x"}, "miniprogram"),
+        ({"miniprogram": {"appid": "x" * 33}}, "miniprogram.appid"),
+        ({"miniprogram": {**PROGRAM, "pagepath": "x" * 1001}}, "miniprogram.pagepath"),
+    ],
+    ids=lambda given: str(given)[:60],
+)
+def test_a_message_that_cannot_work_is_4004_and_named(shop, changes, named):
+    messages = [shop.message(), shop.message(**changes)]
+
+    answer = shop.post("sent", shop.body(msg_wechatoa=messages))
+
+    assert refusal(answer) == (400, 4004)
+    assert answer.json()["message"].startswith(f"msg_wechatoa[1].{named}: ")
     assert not Send.objects.exists()
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("messages", "code"),
     [
-        {"type": 1},
-        {"type": "x"},
-        {"template_id": "none"},
-        {"template_id": ""},
-        {"data": {}},
-        {"data": {"thing1": "Weekly"}},
-        {"data": {"thing1": "x" * 21, "time2": "10:00"}},
-        {"data": {"thing1": ["x"], "time2": "10:00"}},
-        {"data": {"thing1": "a\0b", "time2": "10:00"}},
-        {"url": "javascript:alert(1)"},
-        {"miniprogram": "x"},
+        ({"msg_wechatoa": None}, 4004),
+        ({"msg_wechatoa": []}, 4004),
+        ({"msg_wechatoa": "x"}, 4004),
+        ({"msg_wechatoa": ["x"]}, 4004),
+        ({"msg_wechatoa": [None]}, 4004),
+        ({"msg_app": {"x": 1}}, 1015006),
+        ({"msg_sms": [{"x": 1}]}, 1015007),
+        ({"msg_wechatmp": [{"x": 1}]}, 1015009),
+        ({"msg_email": [{"x": 1}]}, 1015010),
+        ({"msg_alipay_life": [{"x": 1}]}, 1015011),
+        ({"msg_dingtalk_cc": [{"x": 1}]}, 1015012),
+        ({"msg_wechatwk": [{"x": 1}]}, 4004),
+        ({"msg_fax": [{"x": 1}]}, 4004),
+        ({"msg_tag": ["x"]}, 4004),
     ],
+    ids=str,
 )
-def test_a_message_that_cannot_work_is_4004(post, message, zhang, change):
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message | change]}
-
-    assert refusal(post("sent", body)) == (400, 4004)
-
-
-@pytest.mark.parametrize("body", ["", "{", "null", "[]", '"x"', "\0", b"\xff"])
-def test_a_body_that_is_no_object_is_4004(post, body, sender):
-    assert refusal(post("sent", body)) == (400, 4004)
+@pytest.mark.parametrize("path", ["sent", "broadcast"])
+def test_messages_of_no_channel_of_ours_have_their_own_code(shop, path, messages, code):
+    assert refusal(shop.post(path, shop.body(**messages))) == (400, code)
+    assert not Send.objects.exists()
 
 
-def test_an_access_key_may_not_send(post, message, zhang):
-    row, secret = access_keys.create_access_key("crm")
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
+def test_empty_messages_of_other_channels_say_nothing(shop):
+    body = shop.body(msg_app={}, msg_sms=[], msg_email=None)
 
-    assert refusal(post("sent", body, key=(row.key, secret))) == (403, 4005)
+    assert shop.post("sent", body).json()["code"] == 0
 
 
-def test_an_idempotency_key_makes_two_calls_one_send(post, message, zhang):
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
-    key = {"idempotency-key": "k1"}
+def test_the_first_message_finds_its_template_without_a_refresh_before(
+    shop, sandbox, settings
+):
+    settings.WECHAT_API_BASE = sandbox.url
+    Channel.objects.update(
+        appid=sandbox.appid,
+        app_secret=sandbox.secret,
+        templates_refreshed_at=None,
+    )
+    wechats = next(iter(sandbox.templates().values()))
+    message = shop.message(template_id=wechats["template_id"])
 
-    first, again = post("sent", body, **key), post("sent", body, **key)
-    other = post("sent", body | {"option": {"priority": 1}}, **key)
+    answer = shop.post("sent", shop.body(msg_wechatoa=[message]))
+
+    # Its values are another template's: what counts is that it was found.
+    assert answer.json()["message"].startswith("msg_wechatoa[0].data: ")
+    assert Template.objects.filter(template_id=wechats["template_id"]).exists()
+
+
+def test_a_channel_that_cannot_be_refreshed_has_no_templates(shop):
+    Channel.objects.update(templates_refreshed_at=None)  # and nobody listens there
+    message = shop.message(template_id="new at WeChat")
+
+    answer = shop.post("sent", shop.body(msg_wechatoa=[message]))
+
+    assert refusal(answer) == (400, 4004)
+
+
+# -- option ----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("option", "stored"),
+    [
+        (None, {"priority": 2, "owner": "", "sendno": ""}),
+        ("", {"priority": 2}),
+        ({}, {"priority": 2}),
+        ({"priority": 1}, {"priority": 1}),
+        ({"priority": "3"}, {"priority": 3}),
+        ({"priority": ""}, {"priority": 2}),
+        ({"owner": "admin"}, {"owner": "admin"}),
+        ({"owner": 7}, {"owner": "7"}),
+        ({"black_id": None, "white_id": ""}, {"blacklist": None, "whitelist": None}),
+        ({"canary": True}, {"canary": "waiting"}),
+        ({"canary": False}, {"canary": ""}),
+        ({"unknown": "x"}, {}),
+    ],
+    ids=str,
+)
+def test_what_an_option_may_say(shop, option, stored):
+    send = sent(shop.post("sent", shop.body(option=option)))
+
+    assert {name: getattr(send, name) for name in stored} == stored
+
+
+@pytest.mark.parametrize(("people", "canary"), [(1, ""), (60, "waiting")])
+def test_a_few_go_first_where_there_are_enough(shop, people, canary):
+    audience = {"aud_wechatoa": [{"data": [f"o{n:027}" for n in range(people)]}]}
+    body = {"msg_wechatoa": [shop.message()], "option": {"canary": True}, **audience}
+
+    answer = shop.post("sent", body)
+
+    assert len(targets(answer)) == people
+    assert sent(answer).canary == canary
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"option": "x"}, 4004),
+        ({"option": []}, 4004),
+        ({"option": {"priority": 0}}, 4004),
+        ({"option": {"priority": 4}}, 4004),
+        ({"option": {"priority": "high"}}, 4004),
+        ({"option": {"priority": True}}, 4004),
+        ({"option": {"sendno": "x" * 101}}, 4004),
+        ({"option": {"sendno": {}}}, 4004),
+        ({"option": {"sendno": "a\0b"}}, 4004),
+        ({"option": {"owner": ["x"]}}, 4004),
+        ({"option": {"canary": "yes"}}, 4004),
+        ({"option": {"black_id": 9}}, 1015046),
+        ({"option": {"black_id": 0}}, 1015046),
+        ({"option": {"black_id": -1}}, 4004),
+        ({"option": {"black_id": "x"}}, 4004),
+        ({"option": {"black_id": 2**80}}, 4004),
+        ({"option": {"white_id": 9}}, 4004),
+        ({"option": {"black_id": 9, "white_id": 9}}, 1015097),
+        ({"callback": "x"}, 4004),
+        ({"callback": {"url": "https://unverified.example.com/"}}, 4004),
+        ({"callback": {"url": ["x"]}}, 4004),
+        ({"callback": {"params": []}}, 4004),
+        ({"callback": {"params": "x"}}, 4004),
+        ({"rule_id": 9}, 1015026),
+        ({"rule_id": "x"}, 4004),
+        ({"rule_id": 1.5}, 4004),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_beside_the_message_has_its_code(shop, more, code):
+    assert refusal(shop.post("sent", shop.body(**more))) == (400, code)
+    assert not Send.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "option", "reason"),
+    [("black", "black_id", "blacklisted"), ("white", "white_id", "not_listed")],
+)
+@pytest.mark.parametrize("as_", [int, str])
+def test_a_list_leaves_people_out_after_they_were_found(
+    shop, kind, option, reason, as_
+):
+    shop.bind("other")
+    one = UserList.objects.create(kind=kind, name=kind)
+    UserListEntry.objects.create(list=one, userid=shop.userid)
+    body = shop.body(aud_userid=[shop.userid, "other"], option={option: as_(one.pk)})
+
+    listed, other = targets(shop.post("sent", body)).values()
+
+    assert (listed, other) == ((reason, "") if kind == "black" else ("", reason))
+
+
+@pytest.mark.parametrize("kind", ["black", "white"])
+def test_a_list_matches_custom_openids(shop, kind):
+    listed, other = "o" + "x" * 27, "o" + "y" * 27
+    one = UserList.objects.create(kind=kind, name=kind)
+    UserListEntry.objects.create(list=one, userid=listed)
+    body = {
+        "aud_wechatoa": [{"data": [listed, other]}],
+        "msg_wechatoa": [shop.message()],
+        "option": {f"{kind}_id": one.pk},
+    }
+
+    assert targets(shop.post("sent", body)) == (
+        {listed: "blacklisted", other: ""}
+        if kind == "black"
+        else {listed: "", other: "not_listed"}
+    )
+
+
+def test_a_list_of_the_other_kind_is_not_there(shop):
+    white = UserList.objects.create(kind="white", name="w")
+    black = UserList.objects.create(kind="black", name="b")
+
+    def code(option):
+        return refusal(shop.post("sent", shop.body(option=option)))[1]
+
+    assert code({"black_id": white.pk}) == 1015046
+    assert code({"white_id": black.pk}) == 4004
+
+
+# -- callback and rule_id --------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("callback", "url", "params"),
+    [
+        (None, "", None),
+        ({}, "", None),
+        ({"url": "", "params": None}, "", None),
+        ({"params": {}}, "", {}),
+        ({"params": {"a": [1, {"b": None}]}}, "", {"a": [1, {"b": None}]}),
+        ({"url": "https://crm.example.com/"}, "https://crm.example.com/", None),
+    ],
+    ids=str,
+)
+def test_a_callback_names_a_verified_url_and_values(shop, callback, url, params):
+    CallbackURL.objects.create(
+        business_channel=shop.row,
+        url="https://crm.example.com/",
+        verified_at=timezone.now(),
+    )
+
+    send = sent(shop.post("sent", shop.body(callback=callback)))
+
+    assert (send.callback_url, send.callback_params) == (url, params)
+
+
+@pytest.mark.parametrize("spoil", ["rival's", "unverified"])
+def test_a_url_that_is_not_verified_for_this_sender_is_4004(shop, rival, spoil):
+    CallbackURL.objects.create(
+        business_channel=rival.row if spoil == "rival's" else shop.row,
+        url="https://crm.example.com/",
+        verified_at=timezone.now() if spoil == "rival's" else None,
+    )
+    body = shop.body(callback={"url": "https://crm.example.com/"})
+
+    assert refusal(shop.post("sent", body)) == (400, 4004)
+
+
+@pytest.fixture
+def strategy(shop):
+    step = {"channel": shop.channel.code, "wait_s": 0, "trigger": "refused"}
+    return Strategy.objects.create(name="s", business_channel=shop.row, steps=[step])
+
+
+@pytest.mark.parametrize("as_", [int, str])
+def test_rule_id_names_a_strategy(shop, strategy, as_):
+    send = sent(shop.post("sent", shop.body(rule_id=as_(strategy.pk))))
+
+    assert send.strategy == strategy
+
+
+@pytest.mark.parametrize("none", [0, "0", None, ""])
+def test_no_rule_id_is_no_strategy(shop, strategy, none):
+    assert sent(shop.post("sent", shop.body(rule_id=none))).strategy is None
+
+
+@pytest.mark.parametrize("spoil", ["off", "rival's", "of channels without it"])
+def test_a_strategy_that_is_not_valid_is_1015026(shop, rival, strategy, spoil):
+    if spoil == "off":
+        strategy.enabled = False
+    elif spoil == "rival's":
+        strategy.business_channel = rival.row
+    else:
+        strategy.steps = [{"channel": ChannelFactory().code, "wait_s": 0}]
+    strategy.save()
+
+    assert refusal(shop.post("sent", shop.body(rule_id=strategy.pk))) == (400, 1015026)
+
+
+def test_with_custom_openids_rule_id_has_no_effect(shop, strategy):
+    body = {
+        "aud_wechatoa": [{"data": ["o" + "x" * 27]}],
+        "msg_wechatoa": [shop.message()],
+    }
+
+    for rule_id in (strategy.pk, 9):
+        assert sent(shop.post("sent", body | {"rule_id": rule_id})).strategy is None
+
+
+# -- Idempotency-Key, beyond JUMS ------------------------------------------------------
+def test_an_idempotency_key_makes_two_calls_one_send(shop):
+    key = {"headers": {"idempotency-key": "k1"}}
+
+    first, again = (shop.post("sent", shop.body(), **key) for _ in range(2))
 
     assert first.json() == again.json()
-    assert (other.status_code, other.json()["code"]) == (409, 4004)
+    assert Send.objects.count() == 1
+    for path, body in [
+        ("sent", shop.body(option={"priority": 1})),
+        ("broadcast", shop.body()),
+    ]:
+        assert refusal(shop.post(path, body, **key)) == (409, 4004)
     assert Send.objects.count() == 1
 
 
-def test_a_refused_call_does_not_use_up_its_key(post, message, zhang):
-    key = {"idempotency-key": "k1"}
-    post("sent", {"aud_userid": ["zhangsan"]}, **key)
+def test_a_key_is_the_business_channels_own(shop, rival):
+    key = {"headers": {"idempotency-key": "k1"}}
 
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
-    assert post("sent", body, **key).json()["code"] == 0
+    mine = sent(shop.post("sent", shop.body(), **key))
+    theirs = sent(rival.post("sent", rival.body(), **key))
 
-
-# -- protections -----------------------------------------------------------------------
-def test_quiet_hours_refuse(post, message, zhang):
-    BusinessChannel.objects.update(quiet_hours="00:00-23:59")
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
-
-    assert refusal(post("sent", body)) == (400, 1015038)
+    assert mine != theirs
 
 
-def test_a_sensitive_word_is_named(post, message, zhang):
-    BusinessChannel.objects.update(sensitive_words=["周会"])
+def test_a_refused_call_does_not_use_up_its_key(shop):
+    key = {"headers": {"idempotency-key": "k1"}}
+    assert refusal(shop.post("sent", {"aud_userid": [shop.userid]}, **key))
+    assert refusal(shop.post("sent", shop.body(rule_id=9), **key))
 
-    answer = post("sent", {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]})
-
-    assert refusal(answer) == (400, 1015034)
-    assert "周会" in answer.json()["message"]
-
-
-def test_broadcasts_a_day_are_kept_to(post, message, zhang):
-    BusinessChannel.objects.update(broadcasts_per_day=1)
-
-    assert post("broadcast", {"msg_wechatoa": [message]}).json()["code"] == 0
-    assert refusal(post("broadcast", {"msg_wechatoa": [message]})) == (400, 1015029)
+    assert shop.post("sent", shop.body(), **key).json()["code"] == 0
 
 
-def test_review_wants_an_owner_and_somebody_else(post, message, zhang):
-    BusinessChannel.objects.update(review=True)
-    owner, reviewer = UserFactory(username="li"), UserFactory()
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]}
-    assert refusal(post("sent", body)) == (400, 1015023)
-    assert refusal(post("sent", body | {"option": {"owner": "x"}})) == (400, 1015023)
+def test_a_key_that_is_too_long_is_4004(shop):
+    key = {"headers": {"idempotency-key": "k" * 256}}
 
-    answer = post("sent", body | {"option": {"owner": "li"}})
-    send = Send.objects.get(msgid=answer.json()["msgid"])
-    assert send.status == "in_review"
-
-    with pytest.raises(control.PermissionDenied):
-        control.approve(send, owner)
-    control.approve(send, reviewer)
-    assert Send.objects.get(pk=send.pk).status == "preparing"
-    with pytest.raises(control.WrongState):
-        control.reject(send, reviewer, "no")
+    assert refusal(shop.post("sent", shop.body(), **key)) == (400, 4004)
 
 
-def test_a_verified_callback_url_and_a_valid_strategy_are_kept(
-    post, message, zhang, sender
-):
-    CallbackURL.objects.create(
-        business_channel=sender, url="https://a.example/", verified_at=timezone.now()
-    )
-    steps = [{"channel": sender.channels.get().code, "wait_s": 0, "trigger": "refused"}]
-    strategy = Strategy.objects.create(name="s", business_channel=sender, steps=steps)
-    body = {
-        "aud_userid": ["zhangsan"],
-        "msg_wechatoa": [message],
-        "callback": {"url": "https://a.example/"},
-        "rule_id": strategy.pk,
-    }
+# -- review ----------------------------------------------------------------------------
+@pytest.mark.parametrize("owner", [None, "", "nobody", "left", "customer"])
+def test_under_review_the_owner_is_a_console_user_or_1015023(shop, owner):
+    shop.set(review=True)
+    UserFactory(username="left", is_active=False)
+    UserFactory(username="customer", is_staff=False)
 
-    send = prepared(post("sent", body))
+    answer = shop.post("sent", shop.body(option={"owner": owner}))
 
-    assert (send.callback_url, send.strategy) == ("https://a.example/", strategy)
+    assert refusal(answer) == (400, 1015023)
+    assert not Send.objects.exists()
 
 
-# -- general templates -----------------------------------------------------------------
-@pytest.fixture
-def general(template):
-    return GeneralTemplate.objects.create(
-        name="meeting",
-        template=template,
-        url="https://example.com/{{id}}",
-        data={"thing1": "{{topic}}", "time2": "10:00"},
-    )
+def test_held_for_review_is_a_success_with_a_msgid(shop):
+    shop.set(review=True)
+    UserFactory(username="li")
 
+    send = sent(shop.post("sent", shop.body(option={"owner": "li"})))
 
-def test_a_general_template_is_filled(post, general, zhang):
-    body = {
-        "aud_userid": ["zhangsan"],
-        "template_id": str(general.pk),
-        "template_para": {"topic": "周会", "id": 7, "surplus": "x"},
-    }
-
-    send = prepared(post("template/sent", body))
-
-    assert send.data == {"thing1": "周会", "time2": "10:00"}
-    assert send.url == "https://example.com/7"
-    assert prepared(post("template/broadcast", body)).audience == "all"
-
-
-def test_a_general_templates_refusals(post, general, zhang, sender):
-    body = {
-        "aud_userid": ["zhangsan"],
-        "template_id": general.pk,
-        "template_para": {"topic": "x", "id": "1"},
-    }
-
-    def code(change):
-        return refusal(post("template/sent", body | change))
-
-    assert code({"template_id": 999}) == (400, 1015031)
-    assert code({"template_id": "x"}) == (400, 4004)
-    assert code({"template_para": {"topic": "x"}}) == (400, 4004)
-    assert code({"msg_wechatoa": []}) == (400, 1015094)
-    GeneralTemplate.objects.update(general=False)
-    assert code({}) == (400, 1015032)
-    GeneralTemplate.objects.update(general=True)
-    sender.channels.clear()
-    assert code({}) == (400, 1015008)
-
-
-# -- retract ---------------------------------------------------------------------------
-@pytest.mark.parametrize("encode", [str, lambda msgid: quote(msgid, safe="")])
-def test_retracting_stops_what_has_not_left(post, message, zhang, encode):
-    body = {"aud_userid": ["zhangsan"], "msg_wechatoa": [message, message]}
-    send = prepared(post("sent", body))
-
-    answer = post(f"retract/{encode(send.msgid)}", "null")
-
-    assert answer.json() == {"code": 0, "message": "success"}
-    assert {s.status for s in Send.objects.all()} == {"canceled"}
-    assert refusal(post(f"retract/{encode(send.msgid)}", "")) == (400, 1015055)
-
-
-def test_unknown_foreign_and_old_messages_are_not_retracted(post, message, zhang):
-    send = prepared(
-        post("sent", {"aud_userid": ["zhangsan"], "msg_wechatoa": [message]})
-    )
-    other, secret = business_channels.create_business_channel("other")
-
-    assert refusal(post("retract/v:1t:1p:1n:1", "null")) == (400, 4004)
-    assert refusal(post(f"retract/{send.msgid}", "null", key=(other.key, secret))) == (
-        400,
-        4004,
-    )
-    Send.objects.update(created_at=timezone.now() - timedelta(hours=25))
-    assert refusal(post(f"retract/{send.msgid}", "null")) == (400, 4004)
+    assert (send.status, send.owner) == ("in_review", "li")
