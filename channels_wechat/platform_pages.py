@@ -232,7 +232,7 @@ class LinkForm(forms.Form):
 def scan_urls(site: admin.AdminSite) -> list[URLPattern]:
     """Return the addresses below the channels' list; names as in `reverse` here."""
 
-    def page(address: str, view: Any, name: str) -> URLPattern:
+    def page(address: str, view: Any, name: str) -> Any:
         name = f"channels_wechat_channel_{name}"
         return path(address, site.admin_view(view), name=name)
 

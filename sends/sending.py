@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils import timezone
 
+from channels_wechat import platforms
 from channels_wechat.models import Channel
 from channels_wechat.wechat import errors
 from channels_wechat.wechat.bulk import Answer, Outcome
@@ -38,6 +39,8 @@ from .underway import Out
 log = logging.getLogger(__name__)
 Status = Delivery.Status
 
+# A short-lived token may end more than once while a row waits for its turn.
+TOKENS_A_ROW: Final = 5
 # Set when the worker shuts down: drains give back what has not left, and end.
 stopping = threading.Event()
 
@@ -291,8 +294,9 @@ class _Drain:
     def _renew_token(self, out: Out, error: errors.WeChatError) -> None:
         """Get another token, once for all calls that the old one spoiled."""
         out.token_refusals += 1
-        if out.token_refusals > 1:
-            # Refused with a token that was new for it: no loop, a visible error.
+        if out.token_refusals > TOKENS_A_ROW:
+            # No loop, a visible error. (A token that is refused although new is one
+            # already where it is renewed.)
             self.book.back(self.out.pop(out.call.key))
             if not self.closing:
                 self._pause(Send.PauseCode.CHANNEL, error)
@@ -344,7 +348,7 @@ class _Drain:
     ) -> None:
         if send is not None and send.pk not in self.running:
             return  # many answers of one flood say the same
-        control.pause_for(
+        paused = control.pause_for(
             self.channel,
             code,
             error.errcode,
@@ -352,6 +356,8 @@ class _Drain:
             send_pk=send.pk if send else None,
             resume_at=resume_at,
         )
+        if paused and code == Send.PauseCode.CHANNEL:
+            platforms.heard_of(self.channel, error)
         self.running -= {send.pk} if send else self.running
         if self.out:
             self._withdraw()

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.api_fixture",
     "tests.jums_fixture",
     "tests.sandbox_fixture",
+    "tests.platform_fixture",
 ]
 
 # Playwright's driver runs an event loop in the test's own thread.

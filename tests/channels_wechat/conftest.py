@@ -22,15 +22,3 @@ def at_sandbox(sandbox, settings):
     """The sandbox in the place of WeChat."""
     settings.WECHAT_API_BASE = sandbox.url
     return sandbox
-
-
-@pytest.fixture
-def platform_set_up(settings):
-    """The four settings of a third-party platform: the sandbox's own."""
-    settings.WECHATTPP_COMPONENT_APP_ID = "wx5a0db0c5e70000c0"
-    settings.WECHATTPP_COMPONENT_APP_SECRET = "c0c0c0c05a0db0c5c0c0c0c05a0db0c5"
-    settings.WECHATTPP_ENCODING_TOKEN = "sandboxplatform"
-    settings.WECHATTPP_ENCODING_AES_KEYS = [
-        "SpruceLivingSandboxPlatformKey0123456789abc"
-    ]
-    return settings

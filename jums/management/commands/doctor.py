@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from channels_wechat.checking import Finding, check
+from channels_wechat.checking import check
+from channels_wechat.findings import Finding
 from channels_wechat.models import Channel
 from channels_wechat.platform_checking import check_platform
 from channels_wechat.platforms import missing_settings
