@@ -176,6 +176,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": _stale,
     },
+    "sweep followers": {
+        "task": "users.tasks.sweep_followers",
+        "schedule": SWEEP_SECONDS,
+        "options": _stale,
+    },
+    "forget used tickets": {
+        "task": "users.tasks.tidy",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
     "renew access tokens": {
         "task": "channels_wechat.tasks.renew_tokens",
         "schedule": 240,

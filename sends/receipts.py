@@ -22,6 +22,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from channels_wechat.models import Channel
+from users import followers
 from users.models import OpenID
 
 from . import outbox
@@ -111,13 +112,11 @@ def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
         now = timezone.now()
         events = take(channel_pk, now, limit)
         follows = [event for event in events if event.event in FOLLOWED]
-        known = _follow(channel_pk, follows, now)
+        _follow(channel_pk, follows, now)
         receipts = [event for event in events if event.event == RECEIPT]
         done, left = _apply_receipts(channel_pk, receipts, now)
-        done |= {event.id for event in follows if event.openid in known}
-        strangers = [e.id for e in follows if e.openid not in known]
+        done |= {event.id for event in follows}
         mark_applied(done, now)
-        _mark(strangers, status=InboundEvent.Status.IGNORED)
         _put_back(left, now)
     if events:
         log.info(
@@ -221,13 +220,18 @@ def _guessed(channel_pk: int, events: Sequence[Waiting], now: datetime) -> list[
     return matches
 
 
-def _follow(channel_pk: int, events: Iterable[Waiting], now: datetime) -> set[str]:
-    """Note who follows, by everyone's newest event; return the openids we know."""
+def _follow(channel_pk: int, events: Iterable[Waiting], now: datetime) -> None:
+    """Note who follows, by everyone's newest event, strangers included: an operator may
+    be waiting for one to learn whose openID it is."""
     newest: dict[str, Waiting] = {}
     for event in sorted(events, key=lambda event: (event.created_at, event.id)):
         newest[event.openid] = event
     if not newest:
-        return set()
+        return
+    followers.heard(
+        channel_pk,
+        [(e.openid, FOLLOWED[e.event], e.created_at) for e in newest.values()],
+    )
     rows = list(
         OpenID.objects.select_for_update()
         .filter(channel=channel_pk, openid__in=newest)
@@ -243,7 +247,6 @@ def _follow(channel_pk: int, events: Iterable[Waiting], now: datetime) -> set[st
     OpenID.objects.bulk_update(
         changed, ["followed", "followed_at", "updated_at"], batch_size=500
     )
-    return {row.openid for row in rows}
 
 
 def _put_back(events: Iterable[Waiting], now: datetime) -> None:

@@ -142,9 +142,12 @@ _INSERT_PEOPLE = """
     ON CONFLICT (userid) DO UPDATE SET
 """
 _INSERT_OPENIDS = """
-    INSERT INTO users_openid (channel_id, recipient_id, openid, updated_at)
-    SELECT s.channel_id, r.id, s.openid, %s
+    INSERT INTO users_openid
+        (channel_id, recipient_id, openid, followed, followed_at, updated_at)
+    SELECT s.channel_id, r.id, s.openid, f.followed, f.at, %s
     FROM upload_openids s JOIN users_recipient r ON r.userid = s.userid
+    LEFT JOIN users_follower f
+        ON f.channel_id = s.channel_id AND f.openid = s.openid
     WHERE true ORDER BY r.id, s.channel_id
     ON CONFLICT (channel_id, recipient_id)
 """
@@ -167,11 +170,12 @@ def _set_people(cursor: CursorWrapper, now: Any) -> None:
 
 
 def _set_openids(cursor: CursorWrapper, now: Any) -> None:
-    # Of a new openID nobody knows yet whether it follows.
+    # Whether a new openID follows is known only if an event or a list said so.
     cursor.execute(
         _INSERT_OPENIDS
-        + """ DO UPDATE SET openid = excluded.openid, followed = NULL,
-            followed_at = NULL, updated_at = excluded.updated_at
+        + """ DO UPDATE SET openid = excluded.openid,
+            followed = excluded.followed, followed_at = excluded.followed_at,
+            updated_at = excluded.updated_at
         WHERE users_openid.openid <> excluded.openid
         """,
         [now],

@@ -303,3 +303,11 @@ from .binding_models import (  # noqa: E402
 from .binding_models import (  # noqa: E402
     Spent as Spent,
 )
+
+# Models of followers.
+from .follower_models import (  # noqa: E402
+    Follower as Follower,
+)
+from .follower_models import (  # noqa: E402
+    FollowerSync as FollowerSync,
+)

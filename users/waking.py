@@ -12,17 +12,26 @@ log = logging.getLogger(__name__)
 
 def wake(upload_pk: int) -> None:
     """Send a call that expires, and do without when the broker is down."""
-    try:
-        current_app.send_task(
-            "users.tasks.import_upload",
-            (upload_pk,),
-            expires=3 * settings.SWEEP_SECONDS,
-            retry=False,
-        )
-    except (OperationalError, OSError) as error:
-        log.warning("no wake-up upload_pk=%s %s", upload_pk, type(error).__name__)
+    _call("import_upload", upload_pk)
 
 
 def wake_on_commit(upload_pk: int) -> None:
     """The same once the transaction is committed: a worker shall find the row."""
     transaction.on_commit(lambda: wake(upload_pk))
+
+
+def wake_sync(channel_pk: int) -> None:
+    """Call somebody to read a channel's list of followers."""
+    transaction.on_commit(lambda: _call("synchronise_followers", channel_pk))
+
+
+def _call(task: str, pk: int) -> None:
+    try:
+        current_app.send_task(
+            f"users.tasks.{task}",
+            (pk,),
+            expires=3 * settings.SWEEP_SECONDS,
+            retry=False,
+        )
+    except (OperationalError, OSError) as error:
+        log.warning("no wake-up task=%s pk=%s %s", task, pk, type(error).__name__)

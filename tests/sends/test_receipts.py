@@ -13,6 +13,7 @@ from sends import receipts
 from sends.models import Delivery, InboundEvent, Send
 from sends.querysets import COUNTERS
 from tests.factories import ChannelFactory, OpenIDFactory, SendFactory
+from users.models import Follower
 
 Status = Delivery.Status
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("true_counters")]
@@ -224,7 +225,7 @@ def test_the_newest_word_on_following_wins(send):
     ]
     stranger = push(send.channel, "o-2", event="subscribe", outcome="")
 
-    assert receipts.apply_waiting(send.channel_id) == 2
+    assert receipts.apply_waiting(send.channel_id) == 3
     late = push(send.channel, event="subscribe", outcome="", age_s=30)
     receipts.apply_waiting(send.channel_id)
 
@@ -232,7 +233,9 @@ def test_the_newest_word_on_following_wins(send):
     other.refresh_from_db()
     assert (one.followed, other.followed) == (False, None)
     assert one.followed_at == events[0].created_at
-    assert (state(late), state(stranger)) == ("applied", "ignored")
+    assert (state(late), state(stranger)) == ("applied", "applied")
+    follows = {row.openid: row.followed for row in Follower.objects.all()}
+    assert follows == {"o-1": False, "o-2": True}
 
 
 def test_channels_with_something_due_are_named(send):
