@@ -94,10 +94,10 @@ class ConsoleAdmin(NoDetours, ModelAdmin):
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
         obj = self.get_object(request, object_id)
-        if obj is not None and self.has_delete_permission(request, obj):
-            if is_needed(obj):
-                messages.warning(request, self.is_kept)
-                return HttpResponseRedirect(self._address("change", obj))
+        allowed = obj is not None and self.has_delete_permission(request, obj)
+        if allowed and is_needed(obj):
+            messages.warning(request, self.is_kept)
+            return HttpResponseRedirect(self._address("change", obj))
         context = {"goes_along": self.goes_along, **(extra_context or {})}
         response: HttpResponse = super().delete_view(request, object_id, context)
         return response

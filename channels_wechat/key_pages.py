@@ -147,9 +147,9 @@ class AccessKeyAdmin(KeyAdmin):
     """Key pairs of the resource API."""
 
     lead = _(
-        "With an access key, a system of yours may do everything below /api/, and change"
-        " users below /v1/. Give each system its own, so that one can be switched off"
-        " without the others."
+        "With an access key, a system of yours may do everything below /api/, and"
+        " change users below /v1/. Give each system its own, so that one can be"
+        " switched off without the others."
     )
     list_display = ["name", "shown_key", "state", "last_used_at", "made_at"]
     goes_along = _("Whatever still uses it is refused from then on.")

@@ -1,13 +1,14 @@
 """Lists and segments: what may stand on them, storing it, and whom they mean."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import QuerySet
 
-from .models import Recipient, Segment, SegmentUser, UserList, UserListEntry
+from .models import Recipient, Segment, SegmentUser, UserList
 from .rows import is_userid
 
 # As many as a call's body may be long for.
@@ -53,27 +54,83 @@ def _all_fit(texts: Sequence[str]) -> bool:
     )
 
 
-def fill_list(user_list: UserList, userids: Sequence[str]) -> None:
-    """Make `userids`, each once and already checked, all that is on the list."""
-    with transaction.atomic():
-        # Two calls at once: the later one's ids, not a mixture.
-        UserList.objects.select_for_update().get(pk=user_list.pk)
-        user_list.entries.all().delete()
-        UserListEntry.objects.bulk_create(
-            (UserListEntry(list=user_list, userid=userid) for userid in userids),
-            batch_size=ROWS_A_STATEMENT,
-        )
+Audience = UserList | Segment
 
 
-def fill_segment(segment: Segment, userids: Sequence[str]) -> None:
-    """Make `userids`, each once and already checked, the segment's fixed list."""
-    with transaction.atomic():
-        Segment.objects.select_for_update().get(pk=segment.pk)
-        segment.users.all().delete()
-        SegmentUser.objects.bulk_create(
-            (SegmentUser(segment=segment, userid=userid) for userid in userids),
-            batch_size=ROWS_A_STATEMENT,
+def replace(audience: Audience, userids: Sequence[str]) -> None:
+    """Make `userids`, each once and already checked, all that the audience holds."""
+    with _alone(audience) as entries:
+        entries.all().delete()
+        _insert(entries, audience, userids)
+        _resize(audience, len(userids))
+
+
+def put_on(audience: Audience, userids: Sequence[str]) -> int:
+    """Add userids, each once and already checked; return how many are new."""
+    with _alone(audience) as entries:
+        there = set[str]()
+        for some in batched(userids):
+            found = entries.filter(userid__in=some)
+            there.update(found.values_list("userid", flat=True))
+        new = [userid for userid in userids if userid not in there]
+        _insert(entries, audience, new)
+        _resize(audience, _size(audience) + len(new))
+    return len(new)
+
+
+def take_off(audience: Audience, userids: Sequence[str]) -> int:
+    """Remove userids; return how many were there."""
+    with _alone(audience) as entries:
+        gone = sum(
+            entries.filter(userid__in=some).delete()[0] for some in batched(userids)
         )
+        _resize(audience, _size(audience) - gone)
+    return gone
+
+
+def entries_of(audience: Audience) -> QuerySet[Any]:
+    """Return the rows with the userids that the audience holds, by userid: an index."""
+    found: QuerySet[Any] = _rows(audience).order_by("userid")
+    return found
+
+
+def batched(userids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut into pieces that a statement takes."""
+    for start in range(0, len(userids), ROWS_A_STATEMENT):
+        yield userids[start : start + ROWS_A_STATEMENT]
+
+
+def _rows(audience: Audience) -> Any:
+    return audience.entries if isinstance(audience, UserList) else audience.users
+
+
+@contextmanager
+def _alone(audience: Audience) -> Iterator[Any]:
+    """Hold the audience; give its rows. Two calls at once: one after the other."""
+    with transaction.atomic():
+        type(audience)._base_manager.select_for_update().get(pk=audience.pk)
+        yield _rows(audience)
+
+
+def _insert(entries: Any, audience: Audience, userids: Sequence[str]) -> None:
+    owner = {entries.field.name: audience}
+    entries.model._base_manager.bulk_create(
+        (entries.model(**owner, userid=userid) for userid in userids),
+        batch_size=ROWS_A_STATEMENT,
+    )
+
+
+def _size(audience: Audience) -> int:
+    """As it is now: the row at hand may be older than the lock."""
+    if not isinstance(audience, UserList):
+        return 0
+    return UserList.objects.values_list("size", flat=True).get(pk=audience.pk)
+
+
+def _resize(audience: Audience, size: int) -> None:
+    if isinstance(audience, UserList):
+        audience.size = size
+        audience.save(update_fields=["size"])
 
 
 def members(segment: Segment) -> QuerySet[Recipient]:

@@ -234,7 +234,11 @@ class UserList(models.Model):
 
     kind = models.CharField(_("kind"), max_length=5, choices=Kind.choices)
     name = models.CharField(_("name"), max_length=60, unique=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    # How many entries there are: counted as they come and go, not for every page.
+    size = models.PositiveIntegerField(
+        _("people"), default=0, db_default=0, editable=False
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("black or white list")
@@ -266,7 +270,7 @@ class Segment(models.Model):
     any_tags: Any = models.JSONField(_("any of these tags"), default=list, blank=True)
     all_tags: Any = models.JSONField(_("all of these tags"), default=list, blank=True)
     none_tags: Any = models.JSONField(_("none of these tags"), default=list, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
         verbose_name = _("segment")

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_field
@@ -66,7 +65,6 @@ class UserListSerializer(serializers.ModelSerializer[UserList]):
         write_only=True,
         help_text=gettext_lazy("Who shall be on it; openIDs for sends to openIDs."),
     )
-    size = serializers.IntegerField(read_only=True)
 
     class Meta:
         model = UserList
@@ -75,20 +73,15 @@ class UserListSerializer(serializers.ModelSerializer[UserList]):
     def create(self, validated_data: dict[str, Any]) -> UserList:
         userids = validated_data.pop("userids")
         made = super().create(validated_data)
-        audiences.fill_list(made, userids)
+        audiences.replace(made, userids)
         return made
 
     def update(self, instance: UserList, validated_data: dict[str, Any]) -> UserList:
         userids = validated_data.pop("userids", None)
         changed = super().update(instance, validated_data)
         if userids is not None:
-            audiences.fill_list(changed, userids)
+            audiences.replace(changed, userids)
         return changed
-
-    def to_representation(self, instance: UserList) -> dict[str, Any]:
-        if self.context.get("changed"):
-            instance.size = instance.entries.count()  # type: ignore[attr-defined]
-        return super().to_representation(instance)
 
 
 class OneUserListSerializer(UserListSerializer):
@@ -105,10 +98,6 @@ class OneUserListSerializer(UserListSerializer):
         return super().update(instance, validated_data)
 
 
-def _lists() -> QuerySet[UserList]:
-    return UserList.objects.annotate(size=Count("entries"))
-
-
 @describe_list(
     "list",
     "lists",
@@ -118,11 +107,7 @@ def _lists() -> QuerySet[UserList]:
 )
 class UserListList(ThingList):
     serializer_class = UserListSerializer
-    queryset = _lists()
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        context = super().get_serializer_context()
-        return {**context, "changed": self.request.method == "POST"}
+    queryset = UserList.objects.all()
 
 
 @describe_detail(
@@ -134,12 +119,8 @@ class UserListList(ThingList):
 )
 class UserListDetail(ThingDetail):
     serializer_class = OneUserListSerializer
-    queryset = _lists()
+    queryset = UserList.objects.all()
     in_use = LIST_IN_USE
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        context = super().get_serializer_context()
-        return {**context, "changed": self.request.method == "PATCH"}
 
 
 def _tags() -> serializers.ListField:
@@ -204,14 +185,14 @@ class SegmentSerializer(serializers.ModelSerializer[Segment]):
     def create(self, validated_data: dict[str, Any]) -> Segment:
         userids = validated_data.pop("userids", None)
         made = super().create(validated_data)
-        audiences.fill_segment(made, userids or [])
+        audiences.replace(made, userids or [])
         return made
 
     def update(self, instance: Segment, validated_data: dict[str, Any]) -> Segment:
         userids = validated_data.pop("userids", None)
         changed = super().update(instance, validated_data)
         if userids is not None:
-            audiences.fill_segment(changed, userids)
+            audiences.replace(changed, userids)
         return changed
 
 
