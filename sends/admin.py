@@ -18,6 +18,7 @@ from .console import (
     status_callbacks,
     steps,
     strategies,
+    told,
 )
 from .models import CallbackURL, InboundEvent, Send, StatusBatch, Strategy
 
@@ -98,6 +99,30 @@ class InboundEventAdmin(ModelAdmin):
         return False
 
 
+@admin.register(StatusBatch)
+class StatusBatchAdmin(ModelAdmin):
+    """The log of status callbacks; rows are written by the worker alone."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        pages: list[tuple[str, Any, str]] = [
+            ("", told.log, "changelist"),
+            ("replay/", told.replay, "replay"),
+            ("<int:pk>/change/", told.batch, "change"),
+            ("<int:pk>/replay/", told.replay_one, "replay_one"),
+            ("of/<int:pk>/replay/", told.replay_all, "replay_all"),
+        ]
+        return [
+            path(route, view(page), name=f"sends_statusbatch_{name}")
+            for route, page, name in pages
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 admin.site.register(CallbackURL, status_callbacks.CallbackURLAdmin)
-admin.site.register(StatusBatch, status_callbacks.StatusBatchAdmin)
 admin.site.register(Strategy, strategies.StrategyAdmin)

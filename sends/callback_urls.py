@@ -76,9 +76,8 @@ def verify(business_channel: BusinessChannel, url: str) -> None:
             f"{url}{joint}echostr={echostr}", business_channel, read_bytes=1024
         )
     except calling.CallFailed as failed:
-        raise Unverified(
-            _("The URL could not be called: %(reason)s.") % {"reason": failed.reason}
-        ) from None
+        what, advice = calling.NO_ANSWER[failed.kind]
+        raise Unverified(f"{what} {advice} ({failed.reason})") from None
     if answer.status != 200:
         raise Unverified(
             _("The URL answered HTTP %(status)d instead of 200.")

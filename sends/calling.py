@@ -31,6 +31,23 @@ PLAIN: Final = re.compile(r"[!#-\[\]_a-~]+\Z")
 NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
+# Why there is no answer: what it is, what to do.
+NO_ANSWER: Final = {
+    "private": (
+        _("It leads to an address that is not public, so it was not called."),
+        _("Whoever runs JUMS can allow it: STATUS_CALLBACK_ALLOW_PRIVATE."),
+    ),
+    "timeout": (
+        _("It did not answer in time."),
+        _("It has 10 seconds: take the items first, and work on them afterwards."),
+    ),
+    "connection": (
+        _("It could not be reached."),
+        _("See whether it runs, and whether this server may reach it."),
+    ),
+}
+
+
 class URLRefused(Exception):
     """Nothing is sent to this URL. `.sentence` says why, lazily translated."""
 
@@ -43,11 +60,12 @@ class URLRefused(Exception):
 
 
 class CallFailed(Exception):
-    """No answer: not connected, cut, or not in time. `.reason` is technical English."""
+    """No answer: `.kind` says in which way, and is a key of NO_ANSWER; `.reason` is
+    technical English."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason = kind, reason
 
 
 class Answer(NamedTuple):
@@ -174,7 +192,7 @@ def call(
             status = int(curl.getinfo(pycurl.RESPONSE_CODE))
             if status < 200:
                 waited = time.monotonic() - started
-                raise CallFailed(_reason(error, refused, waited)) from None
+                raise _failure(error, refused, waited) from None
         status = int(curl.getinfo(pycurl.RESPONSE_CODE))
         return Answer(status, b"".join(received))
     finally:
@@ -183,10 +201,10 @@ def call(
             each.close()
 
 
-def _reason(error: pycurl.error, refused: list[str], waited_s: float) -> str:
+def _failure(error: pycurl.error, refused: list[str], waited_s: float) -> CallFailed:
     number, message = error.args
     if refused:
-        return f"not called: {refused[-1]} is no public address"
+        return CallFailed("private", f"not called: {refused[-1]} is no public address")
     if number == pycurl.E_OPERATION_TIMEDOUT:
-        return f"no answer within {waited_s:.1f} s"
-    return str(message)[:300]
+        return CallFailed("timeout", f"no answer within {waited_s:.1f} s")
+    return CallFailed("connection", str(message)[:300])

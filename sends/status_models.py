@@ -99,7 +99,8 @@ class StatusBatch(models.Model):
     try_at = models.DateTimeField(_("next try"))
     # Of whoever is telling it now. Dead, it is told again after that.
     leased_until = models.DateTimeField(null=True)
-    # [{"at": …, "status": 200, "error": "", "took_ms": 12}], the newest last.
+    # [{"at": …, "status": 200, "kind": "", "error": "", "took_ms": 12}], the newest
+    # last; of no answer, kind is a key of calling.NO_ANSWER.
     attempts: Any = models.JSONField(_("attempts"), default=list)
     ended_at = models.DateTimeField(_("ended"), null=True)
 

@@ -237,7 +237,7 @@ def _post(leased: _Leased) -> dict[str, Any]:
                 url.business_channel.master_secret, leased.body, int(time.time())
             ),
         )
-    status, error = None, ""
+    status, kind, error = None, "", ""
     try:
         answer = calling.call(
             url.url, url.business_channel, body=leased.body, headers=headers
@@ -246,9 +246,14 @@ def _post(leased: _Leased) -> dict[str, Any]:
         if status != 200:
             error = f"HTTP {status}"
     except calling.CallFailed as failed:
-        error = failed.reason
-    took_ms = round((time.monotonic() - started) * 1000)
-    return {"at": at.isoformat(), "status": status, "error": error, "took_ms": took_ms}
+        kind, error = failed.kind, failed.reason
+    return {
+        "at": at.isoformat(),
+        "status": status,
+        "kind": kind,
+        "error": error,
+        "took_ms": round((time.monotonic() - started) * 1000),
+    }
 
 
 def signature(master_secret: str, body: bytes, unix: int) -> str:

@@ -99,9 +99,7 @@ class AudienceForm(forms.ModelForm):
             return ""
         elif how == REMOVE:
             count = audiences.take_off(audience, userids)
-            said = ngettext(
-                "%(n)d userid taken off.", "%(n)d userids taken off.", count
-            )
+            said = ngettext("%(n)d userid removed.", "%(n)d userids removed.", count)
         else:
             count = audiences.put_on(audience, userids)
             said = ngettext("%(n)d userid added.", "%(n)d userids added.", count)

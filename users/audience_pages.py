@@ -91,7 +91,8 @@ class UserListAdmin(AudienceAdmin):
     )
     goes_along = _("The userids on it go along; the people themselves stay.")
     is_kept = _(
-        "Sends name this list, so it stays. Empty it instead: make nobody the whole list."
+        "Sends name this list, so it stays. Empty it instead: make nobody the whole"
+        " list."
     )
     form = UserListForm
     list_display = ["name", "shown_kind", "number", "size", "created_at"]

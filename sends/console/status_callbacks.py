@@ -1,43 +1,26 @@
-"""Callback URLs of business channels, and the log of what they were told."""
+"""Callback URLs of business channels: where they hear of their messages."""
 
-from datetime import datetime
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseRedirect,
-)
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from channels_wechat.console import ConsoleAdmin, pill
 from sends import callback_urls, calling, telling
 from sends.models import CallbackURL, StatusBatch
 
-REPLAY = "sends.replay_statusbatch"
-STATE_PILLS = {
-    StatusBatch.State.WAITING: "waiting",
-    StatusBatch.State.HELD: "warn",
-    StatusBatch.State.DELIVERED: "ok",
-    StatusBatch.State.FAILED: "bad",
-}
-
-
-def _pill(word: str, label: object) -> SafeString:
-    return format_html('<span class="pill pill-{}">{}</span>', word, label)
+from .told import REPLAY
 
 
 class CallbackURLForm(forms.ModelForm):
@@ -57,11 +40,18 @@ class CallbackURLForm(forms.ModelForm):
         fields: ClassVar = ["business_channel", "url", "default", "types"]
         help_texts: ClassVar = {
             "url": _(
-                "It is called at once with ?echostr=… and has to answer exactly that"
-                " text."
+                "It has to answer a call with ?echostr=… with exactly that text; a new"
+                " one is called when it is saved."
             ),
             "default": _("Hears of every send that names no URL."),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance.pk and "default" in self.fields:
+            self.fields["default"].help_text = _(
+                "Hears of every send that names no URL. The first one always does."
+            )
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data
@@ -82,23 +72,31 @@ class CallbackURLForm(forms.ModelForm):
         return given
 
 
-class CallbackURLAdmin(ModelAdmin):
+class CallbackURLAdmin(ConsoleAdmin):
     """Where business systems hear of their messages."""
 
+    lead = _(
+        "What becomes of each message of a business channel is posted to its callback"
+        " URLs: submitted, delivered, failed and why. The first one hears of every"
+        " send that names no other. Five for each business channel."
+    )
+    goes_along = _("What it was told and what still waits for it go along.")
     form = CallbackURLForm
+    change_form_outer_before_template = "sends/_callback_url.html"
     list_display = ["shown_url", "business_channel", "is_default", "told", "state"]
     list_filter = ["business_channel"]
-    list_filter_submit = False
     list_select_related = ["business_channel"]
     search_fields = ["url"]
     ordering = ["business_channel__name", "pk"]
     actions = ["test_selected", "make_default"]
-    compressed_fields = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CallbackURL]:
         found: QuerySet[CallbackURL] = super().get_queryset(request)
         line = telling.in_line().filter(url=OuterRef("pk")).order_by("pk")
-        return found.annotate(first_state=Subquery(line.values("state")[:1]))
+        return found.annotate(
+            first_state=Subquery(line.values("state")[:1]),
+            first_tries=Subquery(line.values("tries")[:1]),
+        )
 
     @admin.display(description="URL", ordering="url")
     def shown_url(self, row: CallbackURL) -> SafeString:
@@ -106,7 +104,7 @@ class CallbackURLAdmin(ModelAdmin):
 
     @admin.display(description=_("default"))
     def is_default(self, row: CallbackURL) -> SafeString | str:
-        return _pill("ok", _("default")) if row.default else "—"
+        return pill("ok", _("default")) if row.default else "—"
 
     @admin.display(description=_("told of"))
     def told(self, row: CallbackURL) -> str:
@@ -116,14 +114,56 @@ class CallbackURLAdmin(ModelAdmin):
         return " · ".join(labels) or gettext("nothing")
 
     @admin.display(description=_("state"))
-    def state(self, row: CallbackURL) -> SafeString:
+    def state(self, row: Any) -> SafeString:
         if not row.business_channel.callbacks_enabled:
-            return _pill("disabled", _("switched off"))
-        if row.first_state == StatusBatch.State.HELD:  # type: ignore[attr-defined]
-            return _pill("bad", _("does not answer"))
-        if row.first_state:  # type: ignore[attr-defined]
-            return _pill("info", _("being told"))
-        return _pill("ok", _("nothing waits"))
+            return pill("disabled", gettext("switched off"))
+        if row.first_state == StatusBatch.State.HELD:
+            return pill("bad", gettext("does not take it"))
+        if row.first_tries:
+            return pill("warn", gettext("tried again"))
+        if row.first_state:
+            return pill("info", gettext("being told"))
+        return pill("ok", gettext("nothing waits"))
+
+    def get_urls(self) -> list[URLPattern]:
+        return [
+            path(
+                "<int:pk>/test/",
+                self.admin_site.admin_view(require_POST(self.test_view)),
+                name="sends_callbackurl_test",
+            ),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        context = dict(extra_context or {})
+        if row is not None:
+            open_ = StatusBatch.objects.filter(
+                url=row, state__in=[StatusBatch.State.HELD, StatusBatch.State.FAILED]
+            )
+            context |= {
+                "shown_state": self.state(row),
+                "may_test": self.has_change_permission(request, row),
+                "may_replay": request.user.has_perm(REPLAY) and open_.exists(),
+            }
+        response: HttpResponse = super().change_view(
+            request, object_id, form_url, context
+        )
+        return response
+
+    def test_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        row = get_object_or_404(CallbackURL, pk=pk)
+        if not self.has_change_permission(request, row):
+            raise PermissionDenied
+        _test(request, row)
+        return redirect("admin:sends_callbackurl_change", pk)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["business_channel", "url", "verified_at"] if obj else []
@@ -135,11 +175,6 @@ class CallbackURLAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         allowed: bool = super().has_delete_permission(request, obj)
         return allowed and not (obj is not None and obj.default)
-
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
 
     def save_model(
         self, request: HttpRequest, obj: CallbackURL, form: Any, change: bool
@@ -163,10 +198,6 @@ class CallbackURLAdmin(ModelAdmin):
         obj.pk, obj.verified_at, obj.default = row.pk, row.verified_at, row.default
         obj._state.adding = False
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Its log goes along, which nobody deletes by itself, and may be long."""
-        return [str(row) for row in objs], {}, set(), []
-
     def delete_model(self, request: HttpRequest, obj: CallbackURL) -> None:
         callback_urls.remove(obj)
 
@@ -175,15 +206,7 @@ class CallbackURLAdmin(ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[CallbackURL]
     ) -> None:
         for row in queryset[: callback_urls.AT_MOST]:
-            try:
-                callback_urls.verify_again(row)
-            except (calling.URLRefused, callback_urls.Unverified) as problem:
-                messages.error(request, f"{row.url}: {problem}")
-            else:
-                messages.success(
-                    request,
-                    gettext("%(url)s answers as it should.") % {"url": row.url},
-                )
+            _test(request, row)
 
     @admin.action(description=_("Make it the default"), permissions=["change"])
     def make_default(
@@ -200,135 +223,12 @@ class CallbackURLAdmin(ModelAdmin):
             )
 
 
-class StatusBatchAdmin(ModelAdmin):
-    """What was told, tried and failed; failed ones can be replayed."""
-
-    list_display = [
-        "number",
-        "receiver",
-        "shown_state",
-        "size",
-        "created_at",
-        "last_attempt",
-        "next_try",
-    ]
-    list_filter = ["state", "url__business_channel"]
-    list_filter_submit = False
-    list_select_related = ["url__business_channel"]
-    ordering = ["-pk"]
-    list_per_page = 50
-    show_full_result_count = False
-    actions = ["replay_selected"]
-
-    # Rows are written by the worker alone.
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(REPLAY)
-
-    @admin.display(description=_("number"), ordering="pk")
-    def number(self, batch: StatusBatch) -> SafeString:
-        return format_html('<span class="strong mono">{}</span>', batch)
-
-    @admin.display(description=_("business channel"))
-    def receiver(self, batch: StatusBatch) -> SafeString:
-        return format_html(
-            '{}<br><span class="note mono">{}</span>',
-            batch.url.business_channel,
-            urlsplit(batch.url.url).netloc,
-        )
-
-    @admin.display(description=_("state"), ordering="state")
-    def shown_state(self, batch: StatusBatch) -> SafeString:
-        state = StatusBatch.State(batch.state)
-        return _pill(STATE_PILLS[state], state.label)
-
-    @admin.display(description=_("last attempt"))
-    def last_attempt(self, batch: StatusBatch) -> str:
-        if not batch.attempts:
-            return "—"
-        last = batch.attempts[-1]
-        return last["error"] or f"HTTP {last['status']} · {last['took_ms']} ms"
-
-    @admin.display(description=_("next try"))
-    def next_try(self, batch: StatusBatch) -> datetime | None:
-        waits = batch.state in {StatusBatch.State.WAITING, StatusBatch.State.HELD}
-        return batch.try_at if waits else None
-
-    @admin.action(description=_("Replay"), permissions=["replay"])
-    def replay_selected(
-        self, request: HttpRequest, queryset: QuerySet[StatusBatch]
-    ) -> None:
-        self._replay(request, queryset)
-
-    def get_urls(self) -> list[URLPattern]:
-        return [
-            path(
-                "<int:pk>/replay/",
-                self.admin_site.admin_view(require_POST(self.replay_view)),
-                name="sends_statusbatch_replay",
-            ),
-            *super().get_urls(),
-        ]
-
-    def replay_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        if not self.has_replay_permission(request):
-            raise PermissionDenied
-        self._replay(request, StatusBatch.objects.filter(pk=pk))
-        return HttpResponseRedirect(
-            reverse("admin:sends_statusbatch_change", args=[pk])
-        )
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show each attempt: nothing of it can be edited."""
-        batch = self.get_object(request, object_id)
-        if batch is None:
-            raise Http404
-        if not self.has_view_permission(request, batch):
-            raise PermissionDenied
-        state = StatusBatch.State(batch.state)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": batch,
-            "title": str(batch),
-            "batch": batch,
-            "pill": STATE_PILLS[state],
-            "next_try": self.next_try(batch),
-            "attempts": [
-                {**attempt, "at": datetime.fromisoformat(attempt["at"])}
-                for attempt in reversed(batch.attempts)
-            ],
-            "may_replay": self.has_replay_permission(request)
-            and state in {StatusBatch.State.HELD, StatusBatch.State.FAILED},
-        }
-        return TemplateResponse(request, "sends/status_batch.html", context)
-
-    def _replay(self, request: HttpRequest, chosen: QuerySet[StatusBatch]) -> None:
-        pks = list(chosen.values_list("pk", flat=True))
-        count = telling.replay(StatusBatch.objects.filter(pk__in=pks))
-        if count:
-            messages.success(
-                request,
-                ngettext(
-                    "%(n)d status callback is told again.",
-                    "%(n)d status callbacks are told again.",
-                    count,
-                )
-                % {"n": count},
-            )
-        else:
-            messages.warning(request, gettext("None of them has failed."))
+def _test(request: HttpRequest, row: CallbackURL) -> None:
+    """Ask for the echo once more, and say what came."""
+    try:
+        callback_urls.verify_again(row)
+    except (calling.URLRefused, callback_urls.Unverified) as problem:
+        messages.error(request, f"{row.url}: {problem}")
+    else:
+        said = gettext("%(url)s answers as it should.") % {"url": row.url}
+        messages.success(request, said)

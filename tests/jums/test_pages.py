@@ -216,7 +216,13 @@ def business(channel, template, send):
     url = CallbackURL.objects.create(
         business_channel=system, url="https://1.2.3.4/", default=True, verified_at=now
     )
-    failed = {"at": now.isoformat(), "status": None, "error": "timeout", "took_ms": 9}
+    failed = {
+        "at": now.isoformat(),
+        "status": None,
+        "kind": "timeout",
+        "error": "",
+        "took_ms": 9,
+    }
     batches = [
         StatusBatch.objects.create(
             url=url, state=state, size=1, try_at=now, attempts=[failed], ended_at=now
