@@ -9,7 +9,7 @@ def count(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("users", "0004_binding")]
+    dependencies = [("users", "0005_followers")]
 
     operations = [
         migrations.AddField(
