@@ -65,7 +65,7 @@ class PlatformAdmin(ModelAdmin):
         return [
             page("", require_safe(self.page), "changelist"),
             page("live/", require_safe(self.live), "live"),
-            page("check/", require_POST(self.check), "check"),
+            page("check/", require_POST(self.check_now), "check"),
             page("start/", require_POST(self.start), "start"),
         ]
 
@@ -94,7 +94,7 @@ class PlatformAdmin(ModelAdmin):
             request, "channels_wechat/_platform_live.html", self._told(request)
         )
 
-    def check(self, request: HttpRequest) -> HttpResponse:
+    def check_now(self, request: HttpRequest) -> HttpResponse:
         _demand(request, CHANGE)
         bad = sum(finding.level == "bad" for finding in check_platform())
         if bad:
