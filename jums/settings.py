@@ -137,6 +137,17 @@ if not 1 <= CLAIM_SECONDS <= 300:
 BRAKE_REFUSED_PERCENT = env.int("BRAKE_REFUSED_PERCENT", default=50)
 if not 0 <= BRAKE_REFUSED_PERCENT <= 100:
     raise ImproperlyConfigured("BRAKE_REFUSED_PERCENT must be between 0 and 100.")
+# -- retention, in days; 0: for ever ---------------------------------------------------
+KEEP_EVENTS_DAYS = env.int("KEEP_EVENTS_DAYS", default=90)
+KEEP_DELIVERIES_DAYS = env.int("KEEP_DELIVERIES_DAYS", default=0)
+# Whether what goes is written to DATA_DIR/archive first.
+ARCHIVE = env.bool("ARCHIVE", default=True)
+for _days in (KEEP_EVENTS_DAYS, KEEP_DELIVERIES_DAYS):
+    if _days and _days < 3:
+        # Receipts are waited for during a day, and repeats look back as long.
+        raise ImproperlyConfigured(
+            "KEEP_EVENTS_DAYS and KEEP_DELIVERIES_DAYS are at least 3, or 0 for ever."
+        )
 
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="filesystem://")
 if CELERY_BROKER_URL.startswith("filesystem:"):
@@ -193,6 +204,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "tidy": {
         "task": "channels_wechat.tasks.tidy",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
+    "retain": {
+        "task": "sends.tasks.retain",
         "schedule": 3600,
         "options": {"expires": 3600},
     },

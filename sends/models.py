@@ -160,6 +160,11 @@ class Send(models.Model):
     # Somebody resumed it although much was refused: not paused for that again.
     brake_released = models.BooleanField(default=False)
     canary = models.CharField(max_length=7, choices=Canary.choices, blank=True)
+    # Its deliveries left the database for a file, if one was wanted. The counters stay,
+    # and why some did not get it: [[status, errcode, reason, error, count]].
+    archived_at = models.DateTimeField(null=True, editable=False)
+    archive_file = models.CharField(max_length=60, blank=True, editable=False)
+    archived_reasons: Any = models.JSONField(null=True, editable=False)
     canary_last_id = models.BigIntegerField(null=True)  # of the deliveries sent first
 
     n_waiting = models.PositiveIntegerField(default=0)
@@ -191,6 +196,7 @@ class Send(models.Model):
                 name="send_open",
             ),
             models.Index(fields=["created_at"], name="send_created"),
+            models.Index(fields=["archived_at", "finished_at"], name="send_old"),
         ]
 
     def __str__(self) -> str:

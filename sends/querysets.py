@@ -167,6 +167,7 @@ class SendQuerySet(models.QuerySet["Send"]):
         return [
             Drift(send.pk, name, getattr(send, f"n_{name}"), counted)
             for send in self
+            if send.archived_at is None  # it has no rows any more, or not all of them
             for status, name in enumerate(COUNTERS)
             if (counted := rows.get(send.pk, Counter())[status])
             != getattr(send, f"n_{name}")
@@ -311,6 +312,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             for (status,) in cursor.fetchall():
                 moves[chunk.send_id, WAITING, status] += 1
         return moves
+
+    def drop(self, send_id: int, limit: int) -> int:
+        """Delete the first `limit` rows of a send; return how many there were."""
+        first = "SELECT id FROM sends_delivery WHERE send_id = %s ORDER BY id LIMIT %s"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM sends_click WHERE delivery_id IN ({first})",
+                [send_id, limit],
+            )
+            cursor.execute(
+                f"DELETE FROM sends_delivery WHERE id IN ({first})", [send_id, limit]
+            )
+            return int(cursor.rowcount)
 
     def skip_duplicates(self, send_id: int) -> Moves:
         """Skip each openid's second and later rows of a send that is being prepared."""

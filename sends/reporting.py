@@ -190,17 +190,22 @@ def reasons(send: Send) -> list[Reason]:
         return []
     counters = ":".join(str(count) for count in send.counts.values())
     key = f"send-reasons:{send.pk}:{counters}"
-    found: list[tuple[_Kind, int]] | None = cache.get(key)
-    if found is None:
-        rows = (
-            Delivery.objects.filter(send=send, status__in=FAILED)
-            .values_list("status", "errcode", "reason", "error")
-            .annotate(count=Count("id"))
-            .order_by("-count")
-        )
-        found = [(_Kind(*row[:4]), row[4]) for row in rows]
-        cache.set(key, found, REASONS_KEPT_S)
-    return _merged(send, found)
+    rows = send.archived_reasons if send.archived_at else cache.get(key)
+    if rows is None:
+        rows = kinds(send)
+        cache.set(key, rows, REASONS_KEPT_S)
+    return _merged(send, [(_Kind(*row[:4]), row[4]) for row in rows])
+
+
+def kinds(send: Send) -> list[list[Any]]:
+    """Count failed deliveries by [status, errcode, reason, error], most first."""
+    rows = (
+        Delivery.objects.filter(send=send, status__in=FAILED)
+        .values_list("status", "errcode", "reason", "error")
+        .annotate(count=Count("id"))
+        .order_by("-count")
+    )
+    return [list(row) for row in rows]
 
 
 def _merged(send: Send, found: Iterable[tuple[_Kind, int]]) -> list[Reason]:

@@ -1,10 +1,23 @@
 """Celery's edge. A task is a wake-up call: lost or doubled, rows say what is left."""
 
+import logging
+
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from . import preflight, preparing, reading, receipts, sending, sweeping, telling
+from . import (
+    preflight,
+    preparing,
+    reading,
+    receipts,
+    retaining,
+    sending,
+    sweeping,
+    telling,
+)
 from .waking import wake
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(ignore_result=True)
@@ -49,6 +62,15 @@ def forget_told() -> None:
     """Shorten the log of what business systems were told."""
     while telling.forget():
         pass
+
+
+@shared_task(ignore_result=True)
+def retain() -> None:
+    """Let go what is older than the settings allow."""
+    try:
+        retaining.run()
+    except OSError as error:
+        log.error("nothing archived: %s", error.strerror)
 
 
 @shared_task(ignore_result=True)

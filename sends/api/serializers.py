@@ -89,6 +89,7 @@ class SendSerializer(serializers.ModelSerializer[Send]):
             "prepared_at",
             "started_at",
             "finished_at",
+            "archived_at",
         ]
         read_only_fields = fields
 

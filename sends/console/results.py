@@ -99,7 +99,9 @@ def _told(request: HttpRequest, found: Send) -> dict[str, Any]:
         and found.status in {status.SCHEDULED, status.PREPARING, status.RUNNING},
         "may_resume": allowed and found.status == status.PAUSED,
         "may_cancel": allowed and found.is_open,
-        "may_resend": request.user.has_perm("sends.add_send") and not found.is_open,
+        "may_resend": request.user.has_perm("sends.add_send")
+        and not found.is_open
+        and not found.archived_at,
     }
 
 

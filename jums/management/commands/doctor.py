@@ -1,5 +1,6 @@
 """`manage.py doctor [CODE]`"""
 
+import os
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from channels_wechat.platform_checking import check_platform
 from channels_wechat.platforms import missing_settings
 from channels_wechat.secrets import SecretUnreadable, is_stale
 from jums.health import broker_state, database_state, worker_state
+from sends import retaining
 
 
 class Command(BaseCommand):
@@ -83,6 +85,7 @@ class Command(BaseCommand):
         if broker.level == "ok":
             yield _state("worker", worker_state(), "Start a worker, or `make run`.")
         yield from _kept_keys()
+        yield _retention()
         if settings.DEBUG:
             yield Finding(
                 "debug", "warn", "DEBUG is on: errors show their insides.", "Unset it."
@@ -131,6 +134,29 @@ def _secrets() -> Iterator[Finding]:
         )
     else:
         yield Finding("secrets", "ok", "Every stored secret opens.", "")
+
+
+def _retention() -> Finding:
+    """How long rows are kept, and whether their files can be written here."""
+    kept = [
+        f"{what} {f'{days} days' if days else 'for ever'}"
+        for what, days in (
+            ("events", settings.KEEP_EVENTS_DAYS),
+            ("deliveries", settings.KEEP_DELIVERIES_DAYS),
+        )
+    ]
+    detail = f"Kept: {', '.join(kept)}."
+    place = retaining.folder()
+    if settings.ARCHIVE and not os.access(
+        place if place.exists() else place.parent, os.W_OK
+    ):
+        return Finding(
+            "retention",
+            "bad",
+            f"{detail} {place} cannot be written: nothing old is let go.",
+            "Let the worker's user write there, or set ARCHIVE=false.",
+        )
+    return Finding("retention", "ok", detail, "")
 
 
 def _kept_keys() -> Iterator[Finding]:
