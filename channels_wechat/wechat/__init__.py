@@ -9,6 +9,7 @@ Where things are:
 * `messages`   a template message compiled once and rendered per recipient
 * `limits`     the fields of a template, and which values WeChat will take
 * `callbacks`  what WeChat pushes to us: verified, decrypted, parsed
+* `notices`    what those pushes say of subscribe-notifications
 * `component`  the same calls for a third-party platform, and its authorisation pages
 * `component_events`, `replies`  what is pushed to a platform, and answered at once
 * `crypto`     signatures and encryption of those pushes
