@@ -55,6 +55,7 @@ class Send(models.Model):
         UNKNOWN_ERRORS = "unknown_errors", _("WeChat kept answering an unknown error")
         REFUSALS = "refusals", _("Too many messages were refused")
         CANARY = "canary", _("The first messages did not go well")
+        SILENCE = "silence", _("WeChat's answers stopped coming")
         DISABLED = "disabled", _("The channel is disabled")
 
     class Canary(models.TextChoices):
@@ -95,6 +96,8 @@ class Send(models.Model):
     url = models.CharField(_("link"), max_length=1000, blank=True)
     miniprogram_appid = models.CharField(max_length=32, blank=True)
     miniprogram_path = models.CharField(max_length=1000, blank=True)
+    # Subscribe-notifications: leave out whom we know no acceptance of.
+    skip_unreachable = models.BooleanField(default=True, db_default=True)
 
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     created_by = models.ForeignKey(
@@ -331,6 +334,7 @@ class Delivery(models.Model):
         BLACKLISTED = "blacklisted", _("on the blacklist")
         NOT_LISTED = "not_listed", _("not on the whitelist")
         CAPPED = "capped", _("has had enough messages today")
+        NO_ACCEPTANCE = "no_acceptance", _("no acceptance left")
 
     send = models.ForeignKey(
         Send, models.CASCADE, related_name="deliveries", db_index=False
@@ -400,6 +404,8 @@ class InboundEvent(models.Model):
     key = models.CharField(max_length=200)
     event = models.CharField(_("event"), max_length=64)
     openid = models.CharField(max_length=64, blank=True)
+    # Of subscribe-notifications: a push that names several is a row for each.
+    template_id = models.CharField(max_length=64, blank=True, db_default="")
     msgid = models.BigIntegerField(null=True)
     outcome = models.CharField(max_length=100, blank=True)
     payload = models.TextField(blank=True)
@@ -458,7 +464,14 @@ class CallbackRefusal(models.Model):
         return f"{self.reason} x {self.count}"
 
 
-# Models of what business systems are told; they name the ones above by string.
+# Models of acceptances, and of what business systems are told; the latter name the ones
+# above by string.
+from .acceptance_models import (  # noqa: E402
+    Acceptance as Acceptance,
+)
+from .acceptance_models import (  # noqa: E402
+    AcceptanceEntry as AcceptanceEntry,
+)
 from .status_models import (  # noqa: E402
     CallbackURL as CallbackURL,
 )

@@ -15,7 +15,8 @@ from .querysets import is_postgresql, stamp
 # openid has an index: the msgid changes, and an index on it would slow sending down.
 # `NOT (openid = '')` is spelled as in the index: SQLite recognises nothing else.
 _DUE = """
-    SELECT e.id, e.event, e.openid, e.msgid, e.outcome, e.created_at, e.received_at
+    SELECT e.id, e.event, e.openid, e.msgid, e.outcome, e.created_at, e.received_at,
+        e.template_id
     FROM sends_inboundevent AS e
     WHERE e.channel_id = %s AND e.status = 0 AND e.try_at <= %s
     ORDER BY e.try_at LIMIT %s
@@ -32,7 +33,7 @@ _POSTGRESQL = f"""
 """
 _SQLITE = f"""
     SELECT e.id, e.event, e.openid, e.msgid, e.outcome, e.created_at, e.received_at,
-        d.id, d.send_id, d.status
+        e.template_id, d.id, d.send_id, d.status
     FROM (SELECT e.*, (SELECT d.id {_NEWEST}) AS delivery_id FROM ({_DUE}) AS e) AS e
     LEFT JOIN sends_delivery AS d ON d.id = e.delivery_id
 """
@@ -48,6 +49,7 @@ class Waiting(NamedTuple):
     outcome: str
     created_at: datetime
     received_at: datetime
+    template_id: str  # of subscribe-notifications, else ""
     delivery_id: int | None
     send_id: int | None
     status: int | None

@@ -6,14 +6,16 @@ order, or for a message that somebody else sent; none of that may make a wrong r
 
 * The delivery with the same openid and msgid is the one.
 * Until there is one, the event waits: it is tried again at growing intervals for a day.
-* A delivery whose answer was never seen has no msgid, and WeChat was seen to push msgid
-  0. Then the openid and the time decide, if they fit exactly one delivery.
+* A delivery whose answer was never seen has no msgid, WeChat was seen to push msgid 0,
+  and not every answer to a subscribe-notification has one. Then the openid, the
+  template and the time decide, if they fit exactly one delivery.
 * The first receipt of a delivery is its last word.
+* What somebody accepts or rejects goes to the ledger of acceptances.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -22,10 +24,12 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from channels_wechat.models import Channel
+from channels_wechat.wechat import notices
+from templates_mgmt.models import Template
 from users import followers
 from users.models import OpenID
 
-from . import outbox
+from . import ledger, outbox
 from .models import Delivery, InboundEvent, Send
 from .querysets import Moves
 from .receipt_queries import Change, Waiting, mark_applied, take, write
@@ -34,7 +38,10 @@ log = logging.getLogger(__name__)
 Status = Delivery.Status
 
 RECEIPT: Final = "templatesendjobfinish"
+RECEIPTS: Final = {RECEIPT, notices.SENT}
 FOLLOWED: Final = {"subscribe": True, "unsubscribe": False}
+# What people say of subscribe-notifications; the ledger knows what it means.
+CHOICES: Final = {"accept", "reject"}
 APPLICABLE: Final = {RECEIPT, *FOLLOWED}
 
 # A larger batch is quicker, but SQLite lets nobody else write in the meantime.
@@ -44,6 +51,8 @@ GIVE_UP_AFTER: Final = timedelta(hours=24)
 GUESS_AFTER: Final = timedelta(seconds=15)
 # WeChat's clock and ours may differ, and we note the time of the answer.
 CLOCKS: Final = timedelta(minutes=5)
+# Of several deliveries that fit, one whose message left so shortly before is the one.
+NEAR: Final = timedelta(minutes=10)
 TERMINAL: Final = {Status.DELIVERED, Status.UNDELIVERED}
 
 
@@ -57,6 +66,14 @@ class _Candidate(NamedTuple):
     msgid: int | None
     doubt_since: datetime | None
     sent_at: datetime | None
+    kind: str
+    template_id: str
+
+    def concerns(self, event: Waiting) -> bool:
+        """Whether the event speaks of messages of this kind and template."""
+        if event.event == notices.SENT:
+            return self.template_id == event.template_id
+        return self.kind == Template.Kind.TEMPLATE
 
     @property
     def is_open(self) -> bool:
@@ -72,9 +89,16 @@ class _Candidate(NamedTuple):
             self.doubt_since is None
         ):
             return False
+        return self._left_within(GIVE_UP_AFTER, event)
+
+    def is_near(self, event: Waiting) -> bool:
+        return self._left_within(NEAR, event)
+
+    def _left_within(self, time: timedelta, event: Waiting) -> bool:
+        """Whether the message left at most so long before the event was made."""
         left_at = self.doubt_since or self.sent_at
         return left_at is not None and (
-            left_at - CLOCKS <= event.created_at <= left_at + GIVE_UP_AFTER
+            left_at - CLOCKS <= event.created_at <= left_at + time
         )
 
 
@@ -113,9 +137,10 @@ def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
         events = take(channel_pk, now, limit)
         follows = [event for event in events if event.event in FOLLOWED]
         _follow(channel_pk, follows, now)
-        receipts = [event for event in events if event.event == RECEIPT]
-        done, left = _apply_receipts(channel_pk, receipts, now)
-        done |= {event.id for event in follows}
+        receipts = [event for event in events if event.event in RECEIPTS]
+        choices = {event.id for event in events if event.event in notices.CHOICES}
+        done, left = _apply_receipts(channel_pk, receipts, choices, now)
+        done |= choices | {event.id for event in follows}
         mark_applied(done, now)
         _put_back(left, now)
     if events:
@@ -130,9 +155,10 @@ def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
 
 
 def _apply_receipts(
-    channel_pk: int, events: Sequence[Waiting], now: datetime
+    channel_pk: int, events: Sequence[Waiting], choices: Collection[int], now: datetime
 ) -> tuple[set[int], list[Waiting]]:
-    """Write receipts and counters; return the ids of events done, and those left."""
+    """Write receipts, the ledger with people's `choices`, and counters; return the ids
+    of events done, and those left."""
     matches = [
         _Match(event, event.delivery_id, event.send_id, event.status)
         for event in events
@@ -151,6 +177,8 @@ def _apply_receipts(
     # In one order everywhere, so that two workers cannot wait for each other.
     changes = [_change(first[delivery_id]) for delivery_id in sorted(first)]
     changed = write(changes)
+    sent = {pk for pk, match in first.items() if match.event.event == notices.SENT}
+    ledger.note(deliveries=changed & sent, events=choices)
     moves: Moves = Counter()
     for change in changes:
         if change.id in changed:
@@ -202,7 +230,15 @@ def _guessed(channel_pk: int, events: Sequence[Waiting], now: datetime) -> list[
         )
         .exclude(openid="")
         .values_list(
-            "pk", "send", "openid", "status", "wechat_msgid", "doubt_since", "sent_at"
+            "pk",
+            "send",
+            "openid",
+            "status",
+            "wechat_msgid",
+            "doubt_since",
+            "sent_at",
+            "send__template__kind",
+            "send__template__template_id",
         )
     ):
         candidate = _Candidate(*row)
@@ -210,10 +246,12 @@ def _guessed(channel_pk: int, events: Sequence[Waiting], now: datetime) -> list[
 
     matches = []
     for event in events:
-        found = candidates.get(event.openid, [])
+        found = [c for c in candidates.get(event.openid, []) if c.concerns(event)]
         if any(candidate.is_open for candidate in found):
             continue  # its answer will tell
         fitting = [candidate for candidate in found if candidate.fits(event)]
+        near = [candidate for candidate in fitting if candidate.is_near(event)]
+        fitting = near or fitting
         if len(fitting) == 1:
             (one,) = fitting
             matches.append(_Match(event, one.id, one.send_id, one.status))

@@ -8,10 +8,11 @@ from typing import Final
 from django.db.models import F, Q
 
 from channels_wechat.models import Channel
+from channels_wechat.wechat import notices
 from channels_wechat.wechat.callbacks import Push, PushRefused, receipt_of
 
 from .models import CallbackRefusal, InboundEvent
-from .receipts import APPLICABLE
+from .receipts import APPLICABLE, CHOICES
 
 log = logging.getLogger(__name__)
 
@@ -28,31 +29,45 @@ def store(channel: Channel, push: Push, now: datetime) -> bool:
 
     It is in the database when this returns. A repeat changes nothing.
     """
-    receipt = receipt_of(push)
-    outcome = ""
-    if receipt:
-        outcome = (
-            "success" if receipt.status == "success" else f"failed:{receipt.reason}"
-        )
-    applicable = push.event in APPLICABLE
-    event = InboundEvent(
-        channel=channel,
-        key=push.key,
-        event=push.event or push.msg_type,
-        openid=push.from_user,
-        msgid=(receipt.msgid or None) if receipt else None,
-        outcome=outcome[:100],
-        payload="" if applicable else push.text[:MAX_PAYLOAD],
-        created_at=push.created_at,
-        received_at=now,
-        status=InboundEvent.Status.WAITING
-        if applicable
-        else InboundEvent.Status.IGNORED,
-        try_at=now,
-    )
-    InboundEvent.objects.bulk_create([event], ignore_conflicts=True)
+    events = _events(push)
+    for event in events:
+        applicable = event.status == InboundEvent.Status.WAITING
+        event.channel = channel
+        event.event, event.openid = push.event or push.msg_type, push.from_user
+        event.payload = "" if applicable else push.text[:MAX_PAYLOAD]
+        event.created_at, event.received_at, event.try_at = push.created_at, now, now
+    InboundEvent.objects.bulk_create(events, ignore_conflicts=True)
     _seen(channel, push, now)
-    return applicable
+    return any(event.status == InboundEvent.Status.WAITING for event in events)
+
+
+def _events(push: Push) -> list[InboundEvent]:
+    """Return a row for what the push says: one, or one per template it names."""
+    if items := notices.items_of(push):
+        return [
+            InboundEvent(
+                key=item.key,
+                template_id=item.template_id,
+                msgid=item.msgid or None,
+                outcome=item.outcome,
+                status=_status(push.event == notices.SENT or item.outcome in CHOICES),
+            )
+            for item in items
+        ]
+    receipt = receipt_of(push)
+    outcome, msgid = "", None
+    if receipt:
+        failed = receipt.status != "success"
+        outcome = f"failed:{receipt.reason}" if failed else "success"
+        msgid = receipt.msgid or None
+    status = _status(push.event in APPLICABLE)
+    return [
+        InboundEvent(key=push.key, msgid=msgid, outcome=outcome[:100], status=status)
+    ]
+
+
+def _status(applicable: bool) -> InboundEvent.Status:
+    return InboundEvent.Status.WAITING if applicable else InboundEvent.Status.IGNORED
 
 
 def _seen(channel: Channel, push: Push, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Counters against rows."""
+"""Counters against rows, acceptances against their entries."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,17 +6,21 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from channels_wechat.models import Channel
+from sends import ledger
 from sends.models import Send
 
 
 class Command(BaseCommand):
     help = (
-        "Count every send's deliveries again and report counters that differ from "
-        "them; exits with 1 if any does."
+        "Count every send's deliveries and every acceptance's entries again and report "
+        "what differs from them; exits with 1 if anything does."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("msgid", nargs="*", help="only these sends")
+        parser.add_argument(
+            "msgid", nargs="*", help="only these sends, and no acceptances"
+        )
         parser.add_argument(
             "--fix", action="store_true", help="set the counters to what the rows say"
         )
@@ -39,6 +43,21 @@ class Command(BaseCommand):
                     )
                     if options["fix"]:
                         one.update(**{f"n_{drift.status}": drift.rows})
+        self.stdout.write(f"{sends.count()} sends counted, {wrong} counters wrong.")
+        if not options["msgid"]:
+            wrong += self._acceptances(options["fix"])
         if wrong and not options["fix"]:
             raise CommandError(f"{wrong} counters are wrong; --fix sets them right.")
-        self.stdout.write(f"{sends.count()} sends counted, {wrong} counters wrong.")
+
+    def _acceptances(self, fix: bool) -> int:
+        """Count every channel's acceptances again; return how much was wrong."""
+        wrong = 0
+        for channel in Channel.objects.order_by("pk"):
+            drift = ledger.recount(channel, fix=fix)
+            if any(drift):
+                self.stdout.write(
+                    f"{channel.code}: {drift.wrong} acceptances differ from their "
+                    f"entries, {drift.missing} answers have none"
+                )
+            wrong += sum(drift)
+        return wrong
