@@ -47,11 +47,32 @@ class AudienceCounts:
     foreign_openid: int
     duplicate: int
     unfollowed: int  # of those to send: WeChat will most likely refuse them
+    # Of subscribe-notifications: people with no acceptance left, by what we know of
+    # them. They are skipped, or among those to send if the send tries them.
+    used_up: int = 0
+    never_accepted: int = 0
+    rejected: int = 0
+    skips_unreachable: bool = False
+
+    @property
+    def unreachable(self) -> int:
+        return self.used_up + self.never_accepted + self.rejected
+
+    @property
+    def reachable(self) -> int:
+        """People that WeChat will take the message for, as far as we know."""
+        return self.to_send - (0 if self.skips_unreachable else self.unreachable)
+
+    @property
+    def people(self) -> int:
+        """People with an openID, each once."""
+        return self.reachable + self.unreachable
 
     @property
     def total(self) -> int:
         return (
             self.to_send
+            + (self.unreachable if self.skips_unreachable else 0)
             + self.no_openid
             + self.no_recipient
             + self.foreign_openid
@@ -62,7 +83,9 @@ class AudienceCounts:
 @dataclass(frozen=True)
 class Source:
     """SQL of an audience's lines: `select` has the columns
-    id, row, userid, openid, variables, reason, unfollowed and takes `parameters`."""
+    id, row, userid, openid, variables, reason, unfollowed, and acceptance (0, or why
+    nobody can be reached: 1 used up, 2 never accepted, 3 rejected), and takes
+    `parameters`."""
 
     select: str
     parameters: list[Any]
@@ -116,7 +139,8 @@ def source(send: Send) -> Source:
         Send.Audience.TAGS: _tagged,
         Send.Audience.ROWS: _listed,
     }
-    return _protected(send, builders[Send.Audience(send.audience)](send))
+    lines = builders[Send.Audience(send.audience)](send)
+    return _accepting(send, _protected(send, lines))
 
 
 def counts(send: Send) -> AudienceCounts:
@@ -128,15 +152,48 @@ def counts(send: Send) -> AudienceCounts:
             count(*) FILTER (WHERE reason = 'no_openid'),
             count(*) FILTER (WHERE reason = 'no_recipient'),
             count(*) FILTER (WHERE reason = 'foreign_openid'),
-            count(DISTINCT CASE WHEN reason = '' AND unfollowed = 1 THEN openid END)
+            count(DISTINCT CASE WHEN reason = '' AND unfollowed = 1 THEN openid END),
+            count(*) FILTER (WHERE reason = 'no_acceptance'),
+            count(DISTINCT CASE WHEN acceptance = 1 THEN openid END),
+            count(DISTINCT CASE WHEN acceptance = 2 THEN openid END),
+            count(DISTINCT CASE WHEN acceptance = 3 THEN openid END)
         FROM ({lines.select}) AS audience
     """
     with connection.cursor() as cursor:
         cursor.execute(sql, lines.parameters)
-        good, distinct, no_openid, no_recipient, foreign, unfollowed = cursor.fetchone()
+        (
+            good,
+            distinct,
+            no_openid,
+            no_recipient,
+            foreign,
+            unfollowed,
+            skipped,
+            used_up,
+            never_accepted,
+            rejected,
+        ) = cursor.fetchone()
+    skips = is_skipping(send)
+    doubles = good - distinct
+    if skips:
+        doubles += skipped - used_up - never_accepted - rejected
     return AudienceCounts(
-        distinct, no_openid, no_recipient, foreign, good - distinct, unfollowed
+        distinct,
+        no_openid,
+        no_recipient,
+        foreign,
+        doubles,
+        unfollowed,
+        used_up,
+        never_accepted,
+        rejected,
+        skips,
     )
+
+
+def is_skipping(send: Send) -> bool:
+    """Whether people with no acceptance left are left out."""
+    return bool(send.template and send.template.is_subscribe and send.skip_unreachable)
 
 
 def people(send: Send, after: int = 0, limit: int | None = None) -> Iterator[Person]:
@@ -210,6 +267,34 @@ def _protected(send: Send, lines: Source) -> Source:
         FROM ({lines.select}) AS line
     """
     return Source(select, [*parameters, *lines.parameters])
+
+
+def _accepting(send: Send, lines: Source) -> Source:
+    """Add who accepts a subscribe-notification; who does not may be skipped.
+
+    Such a message reaches people who do not follow, too.
+    """
+    template = send.template
+    if template is None or not template.is_subscribe:
+        return Source(
+            f"SELECT line.*, 0 AS acceptance FROM ({lines.select}) AS line",
+            lines.parameters,
+        )
+    enough = "a.standing" if template.long_term else 'a."left" > 0'
+    acceptance = f"""CASE WHEN line.reason <> '' OR {enough} THEN 0
+        WHEN a.rejected THEN 3 WHEN a.accepted > 0 THEN 1 ELSE 2 END"""
+    reason = "line.reason"
+    if is_skipping(send):
+        reason = f"CASE WHEN {acceptance} > 0 THEN 'no_acceptance' ELSE line.reason END"
+    select = f"""
+        SELECT line.id, line.row, line.userid, line.openid, line.variables,
+            {reason} AS reason, 0 AS unfollowed, {acceptance} AS acceptance
+        FROM ({lines.select}) AS line
+        LEFT JOIN sends_acceptance AS a ON a.channel_id = %s AND a.template_id = %s
+            AND a.openid = line.openid
+    """
+    mine = [send.channel_id, template.template_id]
+    return Source(select, [*lines.parameters, *mine])
 
 
 def _variables(send: Send, stored: str = "") -> str:

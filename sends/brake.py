@@ -19,6 +19,8 @@ SAME_UNKNOWN_ERRORS: Final = 20
 SILENCE: Final = 50
 # A share of fewer messages than this says nothing.
 ENOUGH_TO_TELL: Final = 200
+# WeChat refuses one interface so: the channel's other kind of message may go on.
+OF_ONE_KIND: Final = frozenset({45009, 48001, 48004, 50001, 61007, 200011, 200100})
 # No further call would fare better than the one that was answered so.
 HOPELESS: Final = (
     errors.ChannelRefused,

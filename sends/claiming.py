@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from channels_wechat.wechat.bulk import Call
+from channels_wechat.wechat.bulk import SUBSCRIBE_SEND, TEMPLATE_SEND, Call
 from channels_wechat.wechat.messages import CompiledMessage
 
 from . import clicks
@@ -43,15 +43,19 @@ class Claimed:
 
 @dataclass
 class Claimer:
-    """Claims for the holder of a channel's lease; compiles each send's message once."""
+    """Claims for the holder of a channel's lease; compiles each send's message once.
+
+    `careful`: what was claimed last must not be repeated, so that few rows should be
+    under way: a death leaves each of them unknown.
+    """
 
     lease: Lease
+    careful: bool = False
     _sends: dict[int, tuple[Send, CompiledMessage]] = field(default_factory=dict)
 
-    def claim(self, size: int) -> Claimed | None:
-        """Claim the next due chunk, at most about `size` rows of it; None: none is due.
-
-        Raises LeaseLost.
+    def claim(self, size: int, careful_size: int) -> Claimed | None:
+        """Claim the next due chunk, at most about `size` rows of it, or `careful_size`
+        if they must not be repeated; None: none is due. Raises LeaseLost.
         """
         now = timezone.now()
         with transaction.atomic():
@@ -59,8 +63,10 @@ class Claimer:
             chunk = self._next_chunk(now)
             if chunk is None:
                 return None
-            _cut(chunk, size)
             send, message = self._message(chunk.send_id)
+            claim = Claim(chunk, send)
+            self.careful = not claim.repeat_safe
+            _cut(chunk, min(size, careful_size) if self.careful else size)
             chunk.state = Chunk.State.CLAIMED
             chunk.claimed_at, chunk.fence = now, self.lease.fence
             chunk.save(update_fields=["state", "claimed_at", "fence", "last_id"])
@@ -68,12 +74,15 @@ class Claimer:
             Send.objects.move(
                 Counter({(send.pk, Status.WAITING, Status.SENDING): len(rows)})
             )
-        claimed = Claimed(Claim(chunk, send, out=len(rows)), [], [])
+        claim.out = len(rows)
+        claimed = Claimed(claim, [], [])
         for row in rows:
-            if row.doubt_since and now - row.doubt_since > REPEAT_WITHIN:
+            if row.doubt_since and (
+                not claim.repeat_safe or now - row.doubt_since > REPEAT_WITHIN
+            ):
                 claimed.too_late.append(row)
             else:
-                claimed.calls.append((row, _call(send, message, row)))
+                claimed.calls.append((row, _call(claim, message, row)))
         return claimed
 
     def _next_chunk(self, now: datetime) -> Chunk | None:
@@ -120,8 +129,11 @@ def _cut(chunk: Chunk, size: int) -> None:
         chunk.last_id = first_id - 1
 
 
-def _call(send: Send, message: CompiledMessage, row: Row) -> Call:
+def _call(claim: Claim, message: CompiledMessage, row: Row) -> Call:
     names = row.names() if message.names else {}
     if clicks.PLACEHOLDER in message.names:
         names[clicks.PLACEHOLDER] = clicks.token(row.id)
-    return Call(row.id, message.render(row.openid, client_msg_id(send, row.id), names))
+    if claim.repeat_safe:
+        body = message.render(row.openid, client_msg_id(claim.send, row.id), names)
+        return Call(row.id, body, TEMPLATE_SEND)
+    return Call(row.id, message.render(row.openid, "", names), SUBSCRIBE_SEND)

@@ -58,7 +58,7 @@ def fingerprint(send: Send) -> str:
         template and [template.pk, template.fields, str(template.removed_at)],
         send.data,
         [send.url, send.miniprogram_appid, send.miniprogram_path],
-        [send.audience, send.tags, send.columns],
+        [send.audience, send.tags, send.columns, send.skip_unreachable],
         (send.reading or {}).get("id"),
     ]
     text = json.dumps(parts, sort_keys=True, default=str)
@@ -116,6 +116,7 @@ def send_again(send: Send, what: Iterable[str], user: User | None) -> Send:
             url=send.url,
             miniprogram_appid=send.miniprogram_appid,
             miniprogram_path=send.miniprogram_path,
+            skip_unreachable=send.skip_unreachable,
             resend_of=send,
         )
         audience.stage(draft, columns, rows())

@@ -35,6 +35,7 @@ SKIPPED: Final = {
     Delivery.Reason.BLACKLISTED: 9006,
     Delivery.Reason.NOT_LISTED: 9007,
     Delivery.Reason.CAPPED: 9008,
+    Delivery.Reason.NO_ACCEPTANCE: 9009,
 }
 RECEIPTS: Final = {"user block": 9201, "system failed": 9202}
 OTHER_RECEIPT: Final = 9200

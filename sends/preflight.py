@@ -145,7 +145,7 @@ def constant_problems(send: Send) -> list[limits.Problem]:
         key = template_field["key"]
         text = send.data.get(key, "")
         if not placeholders(text):
-            found.append(limits.check_value(key, text, "template"))
+            found.append(send.template.problem_of(key, text))
     if send.url and not placeholders(send.url):
         found.append(_link_problem(send.url))
     return [problem for problem in found if problem is not None]
@@ -164,6 +164,7 @@ class Checker:
 
     def __init__(self, send: Send) -> None:
         assert send.template is not None
+        self._template = send.template
         # Constants are looked at once, for all.
         varying = {key: text for key, text in send.data.items() if placeholders(text)}
         self._message = CompiledMessage(send.template.template_id, varying)
@@ -183,7 +184,7 @@ class Checker:
             if known not in self._known:
                 if len(self._known) > 50_000:
                     self._known.clear()
-                self._known[known] = limits.check_value(key, value, "template")
+                self._known[known] = self._template.problem_of(key, value)
             if problem := self._known[known]:
                 yield Finding(person, problem, value)
         for link in self._link.values(person.variables).values():

@@ -8,14 +8,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import cast
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from channels_wechat.wechat import limits
 from channels_wechat.wechat.messages import CompiledMessage
 
 from . import audience, canary, outbox, problems
@@ -39,6 +37,7 @@ def compile_message(send: Send, url: str | None = None) -> CompiledMessage:
         send.url if url is None else url,
         send.miniprogram_appid,
         send.miniprogram_path,
+        send.template.wechat_kind,
     )
 
 
@@ -145,10 +144,9 @@ def _problems(
     send: Send, message: CompiledMessage, rows: Iterable[Row]
 ) -> Iterable[tuple[int, str]]:
     assert send.template is not None
-    kind = cast(limits.Kind, send.template.kind)
     for row in rows:
         for key, value in message.values(row.names()).items():
-            problem = limits.check_value(key, value, kind)
+            problem = send.template.problem_of(key, value)
             if problem is not None and problem.blocks:
                 yield row.id, problems.keep(problem)
                 break

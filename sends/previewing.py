@@ -7,7 +7,6 @@ from typing import Any, Literal
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from channels_wechat.wechat.limits import check_value
 from channels_wechat.wechat.messages import fill
 from templates_mgmt import previewing as cards
 
@@ -87,7 +86,7 @@ def card(send: Send, person: audience.Person | None) -> Card:
         values[key] = text if variables is None else fill(text, variables)
         if variables is None or not text:
             continue
-        problem = check_value(key, values[key], "template")
+        problem = template.problem_of(key, values[key])
         if problem is not None and problem.blocks:
             wrong[key] = problems.sentence(problem, labels.get(key, ""))
     link = send.miniprogram_appid or send.url

@@ -251,6 +251,20 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             )
         )
 
+    def abandon(self, chunk: Chunk, doubt_since: datetime, at: datetime) -> list[int]:
+        """Make the chunk's rows that are under way unknown as of `at`, in doubt since
+        their claim; return their ids."""
+        sql = f"""
+            UPDATE sends_delivery SET status = {UNKNOWN}, sent_at = %s,
+                doubt_since = coalesce(doubt_since, %s)
+            WHERE send_id = %s AND id BETWEEN %s AND %s AND status = {SENDING}
+            RETURNING id
+        """
+        with connection.cursor() as cursor:
+            of_chunk = [chunk.send_id, chunk.first_id, chunk.last_id]
+            cursor.execute(sql, [stamp(at), stamp(doubt_since), *of_chunk])
+            return [id_ for (id_,) in cursor.fetchall()]
+
     def record(self, results: Sequence[Result], now: datetime | None = None) -> Moves:
         """Write what became of claimed rows, in one statement; return the moves.
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from users.models import OpenID
 
-from . import outbox
+from . import ledger, outbox
 from .leases import Lease
 from .models import Chunk, Delivery, Send
 from .querysets import Result, Row
@@ -31,6 +31,8 @@ class Book:
     results: list[Result] = field(default_factory=list)
     _claims: list[Claim] = field(default_factory=list)
     _unfollowed: list[str] = field(default_factory=list)
+    # Results that say something of an acceptance.
+    _to_note: set[int] = field(default_factory=set)
 
     def open(self, claim: Claim) -> None:
         """Keep an eye on a claim: its chunk is closed with its last result."""
@@ -64,6 +66,10 @@ class Book:
         error: str = "",
     ) -> None:
         """Note what became of a row for good, as far as the call goes."""
+        if not claim.repeat_safe and (
+            status == Status.ACCEPTED or errcode == ledger.ERRCODE_NONE_LEFT
+        ):
+            self._to_note.add(row.id)
         # The doubt is kept: a receipt without a msgid finds its delivery by the first
         # call.
         self._add(
@@ -84,10 +90,13 @@ class Book:
         ended = [claim for claim in self._claims if not claim.out]
         self._claims = [claim for claim in self._claims if claim.out]
         unfollowed, self._unfollowed = self._unfollowed, []
+        noted = [result.id for result in results if result.id in self._to_note]
+        self._to_note.difference_update(noted)
         now = timezone.now()
         with transaction.atomic():
             self.lease.hold()
             moves = Delivery.objects.record(results, now)
+            ledger.note(deliveries=noted)
             if business and results:
                 outbox.sent(business, [result.id for result in results], now)
             for claim in ended:

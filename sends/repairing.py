@@ -10,23 +10,32 @@ from django.utils import timezone
 from . import outbox
 from .leases import Lease
 from .models import Chunk, Delivery, Send
+from .underway import Claim
 
 log = logging.getLogger(__name__)
 Status = Delivery.Status
 
 
 def adopt_orphans(lease: Lease) -> None:
-    """Give back what a dead drain of this channel had claimed, in doubt since then."""
+    """Give back what a dead drain of this channel had claimed, in doubt since then; of
+    messages that must not be repeated, leave it as unknown."""
     orphans = Chunk.objects.orphaned(lease.fence).filter(send__channel=lease.channel_pk)
-    for chunk in orphans:
+    for chunk in orphans.select_related("send__template"):
+        now = timezone.now()
+        claimed_at = chunk.claimed_at or now
         with transaction.atomic():
             lease.hold()
-            rows = Delivery.objects.release(chunk, chunk.claimed_at or timezone.now())
-            chunk.state, chunk.due_at = Chunk.State.WAITING, timezone.now()
+            if Claim(chunk, chunk.send).repeat_safe:
+                rows = Delivery.objects.release(chunk, claimed_at)
+                after = Status.WAITING
+            else:
+                abandoned = Delivery.objects.abandon(chunk, claimed_at, now)
+                if chunk.send.business_channel_id and abandoned:
+                    outbox.sent([chunk.send_id], abandoned, now)
+                rows, after = len(abandoned), Status.UNKNOWN
+            chunk.state, chunk.due_at = Chunk.State.WAITING, now
             chunk.save(update_fields=["state", "due_at"])
-            Send.objects.move(
-                Counter({(chunk.send_id, Status.SENDING, Status.WAITING): rows})
-            )
+            Send.objects.move(Counter({(chunk.send_id, Status.SENDING, after): rows}))
         log.warning("adopted channel=%s rows=%s", lease.channel_pk, rows)
 
 

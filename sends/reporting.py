@@ -178,6 +178,10 @@ SKIPPED: Final = {
             "Send again tomorrow, or raise the limit of the business channel."
         ),
     ),
+    Delivery.Reason.NO_ACCEPTANCE: (
+        gettext_lazy("We know of no acceptance that is left for this person."),
+        gettext_lazy("Ask them to subscribe again, then send again."),
+    ),
 }
 
 

@@ -8,6 +8,9 @@ What a death in the middle leaves is rows in `sending`. The next drain gives the
 *in doubt* since their claim, and repeats them with the same client_msg_id: WeChat shows
 a message with the same id once within ten minutes. A row whose doubt is older than that
 is not repeated; it becomes `unknown`.
+
+Subscribe-notifications have no such id. Theirs become `unknown` at the first answer
+that is not seen, and are never repeated; so few of them are under way at a time.
 """
 
 import logging
@@ -28,9 +31,10 @@ from channels_wechat.wechat.bulk import Answer, Outcome
 from channels_wechat.wechat.client import TokenSource
 
 from . import brake, control, lines, repairing
-from .brake import SAME_UNKNOWN_ERRORS, SILENCE, Share, Streak
+from .brake import OF_ONE_KIND, SAME_UNKNOWN_ERRORS, SILENCE, Share, Streak
 from .claiming import Claimer
 from .leases import Lease, LeaseLost
+from .ledger import ERRCODE_NONE_LEFT as NONE_LEFT
 from .models import Chunk, Delivery, Drain, Send
 from .querysets import ROWS_A_CHUNK
 from .recording import Book
@@ -49,6 +53,8 @@ CONTROL_S: Final = 0.3
 # A drain waits this long itself for rows that are tried again soon.
 STAY: Final = timedelta(seconds=3)
 SILENCE_HOLD_S: Final = 20
+# Where nothing may be repeated each unseen answer costs a person: rest longer.
+SILENCE_PAUSE: Final = timedelta(minutes=10)
 CHINA: Final = ZoneInfo("Asia/Shanghai")
 
 
@@ -110,6 +116,7 @@ class _Drain:
     out: dict[int, Out] = field(default_factory=dict)
     closing: bool = False  # claim no more
     streak: Streak = field(default_factory=Streak)
+    unseen: Streak = field(default_factory=Streak)  # of what must not be repeated
     logged: set[int | None] = field(default_factory=set)
     shares: defaultdict[int, Share] = field(default_factory=lambda: defaultdict(Share))
     released: set[int] = field(default_factory=set)  # go on although much is refused
@@ -159,7 +166,8 @@ class _Drain:
             now = timezone.now()
             waited = (now - flushed).total_seconds()
             results = len(self.book.results)
-            if results and (not self.out or waited >= FLUSH_S or results >= 4000):
+            many = self._backlog() if self.claimer.careful else 4000
+            if results and (not self.out or waited >= FLUSH_S or results >= many):
                 self.book.flush()
                 flushed, results = now, 0
             if not self.out and not results and (self.closing or not more):
@@ -168,9 +176,16 @@ class _Drain:
     def _backlog(self) -> int:
         """How many rows to have under way: enough to keep the line full, and no more,
         so that a pause or an urgent message need not wait long."""
+        if self.claimer.careful:
+            return self._careful_backlog()
         if self.channel.rate_per_s:
             return max(1, min(self.channel.rate_per_s, 2 * ROWS_A_CHUNK))
         return max(2 * ROWS_A_CHUNK, 2 * self.channel.connections)
+
+    def _careful_backlog(self) -> int:
+        """The same of messages that must not be repeated: each row that is under way
+        when we die becomes unknown."""
+        return min(self.channel.rate_per_s or 1000, 2 * self.channel.connections)
 
     def _control(self) -> bool:
         """See what changed: paused, canceled, disabled, re-paced. Return whether any
@@ -193,9 +208,13 @@ class _Drain:
             self._withdraw()
         return bool(self.running)
 
+    def _running_now(self) -> set[int]:
+        sends = Send.objects.running().filter(channel=self.channel)
+        return set(sends.values_list("pk", flat=True))
+
     def _claim(self) -> bool:
         """Claim the next due chunk and give its rows to the line; False: none due."""
-        claimed = self.claimer.claim(self._backlog())
+        claimed = self.claimer.claim(self._backlog(), self._careful_backlog())
         if claimed is None:
             return False
         claim = claimed.claim
@@ -218,6 +237,7 @@ class _Drain:
         if answer.outcome is Outcome.ANSWERED:
             if answer.errcode == 0:
                 self.streak.count(None)
+                self.unseen.count(None)
                 self.shares[out.claim.send.pk].count(refused=False)
                 del self.out[answer.key]
                 self.book.final(out.claim, out.row, Status.ACCEPTED, msgid=answer.msgid)
@@ -226,9 +246,28 @@ class _Drain:
             return
         del self.out[answer.key]
         in_doubt = answer.outcome is Outcome.UNSEEN
+        silence = self.streak.count(answer.outcome) % SILENCE == 0
+        if in_doubt and not out.claim.repeat_safe:
+            self._unknown(out, errors.WeChatUnavailable(answer.errmsg))
+            return
         self.book.back(out, in_doubt=in_doubt, error=answer.errmsg, wait=True)
-        if self.streak.count(answer.outcome) % SILENCE == 0:
+        if silence:
             self._hold(SILENCE_HOLD_S, answer.errmsg)
+
+    def _unknown(self, out: Out, error: errors.WeChatError) -> None:
+        """Leave a row whose message may have left and must not be repeated. A receipt
+        may tell the truth later; many in a row let the send rest."""
+        claim = out.claim
+        self.book.final(
+            claim, out.row, Status.UNKNOWN, errcode=error.errcode, error=error.errmsg
+        )
+        if self.unseen.count(True) % SILENCE == 0:
+            self._pause(
+                Send.PauseCode.SILENCE,
+                error,
+                send=claim.send,
+                resume_at=timezone.now() + SILENCE_PAUSE,
+            )
 
     def _take_refusal(self, out: Out, error: errors.WeChatError) -> None:
         """Act on an answer with an errcode, by whose move is next."""
@@ -248,20 +287,28 @@ class _Drain:
             return
         del self.out[out.call.key]
         claim, row = out.claim, out.row
+        kind = None
+        if error.errcode in OF_ONE_KIND and claim.send.template:
+            kind = claim.send.template.kind
+        if not isinstance(error, errors.WeChatUnavailable):
+            self.unseen.count(None)
         match error:
             case errors.AlreadyAccepted():
                 self.book.final(claim, row, Status.ACCEPTED)
             case errors.RateLimited():
                 self.book.back(out, error=str(error))
                 self._hold(error.retry_after_s or 60, str(error))
+            case errors.WeChatUnavailable() if not claim.repeat_safe:
+                self._unknown(out, error)  # "busy" may come after it was sent
             case errors.WeChatUnavailable():
                 self.book.back(out, in_doubt=True, error=error.errmsg, wait=True)
             case errors.QuotaUsedUp():
                 self.book.back(out)
-                self._pause(Send.PauseCode.QUOTA, error, resume_at=_next_quota())
+                resume_at = _next_quota()
+                self._pause(Send.PauseCode.QUOTA, error, kind=kind, resume_at=resume_at)
             case errors.ChannelRefused():
                 self.book.back(out)
-                self._pause(Send.PauseCode.CHANNEL, error)
+                self._pause(Send.PauseCode.CHANNEL, error, kind=kind)
             case errors.TemplateRefused():
                 self.book.back(out)
                 self._pause(Send.PauseCode.TEMPLATE, error, send=claim.send)
@@ -277,7 +324,9 @@ class _Drain:
                 )
                 if strange and strange % SAME_UNKNOWN_ERRORS == 0:
                     self._pause(Send.PauseCode.UNKNOWN_ERRORS, error, send=claim.send)
-                self._watch_share(claim.send)
+                # Whoever tries people without an acceptance knows what comes of it.
+                if claim.send.skip_unreachable or error.errcode != NONE_LEFT:
+                    self._watch_share(claim.send)
 
     def _watch_share(self, send: Send) -> None:
         """Pause a send of whose latest messages too many were refused."""
@@ -344,6 +393,7 @@ class _Drain:
         error: errors.WeChatError,
         *,
         send: Send | None = None,
+        kind: str | None = None,
         resume_at: datetime | None = None,
     ) -> None:
         if send is not None and send.pk not in self.running:
@@ -354,11 +404,12 @@ class _Drain:
             error.errcode,
             error.errmsg,
             send_pk=send.pk if send else None,
+            kind=kind,
             resume_at=resume_at,
         )
         if paused and code == Send.PauseCode.CHANNEL:
             platforms.heard_of(self.channel, error)
-        self.running -= {send.pk} if send else self.running
+        self.running &= self._running_now()
         if self.out:
             self._withdraw()
         if not self.running:

@@ -19,6 +19,11 @@ class Claim:
     back: int = 0  # rows that wait again
     back_at: datetime | None = None  # not before
 
+    @property
+    def repeat_safe(self) -> bool:
+        """Whether a call may be made again after an answer that was never seen."""
+        return not (self.send.template and self.send.template.is_subscribe)
+
 
 @dataclass
 class Out:

@@ -327,7 +327,7 @@ def _value_fields(send: Send, form: ValuesForm) -> list[dict[str, Any]]:
             "label": field["label"] or field["key"],
             "hint": _("WeChat no longer shows this field.")
             if field["key"] in NOT_SHOWN
-            else hint(field["type"]),
+            else hint(field, send.template.kind),
             "value": send.data.get(field["key"], ""),
             "errors": form.errors.get(f"value-{field['key']}", [])
             if form.is_bound
