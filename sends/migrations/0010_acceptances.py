@@ -15,7 +15,7 @@ def spread(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("channels_wechat", "0003_idempotency_and_material"),
-        ("sends", "0008_canary"),
+        ("sends", "0009_archive"),
     ]
 
     operations = [
