@@ -377,6 +377,7 @@ LEVELS = {"ok": _("All right"), "warn": _("Look here"), "bad": _("Does not work"
 CHECKS = {
     "enabled": _("Switch"),
     "token": _("Access token"),
+    "account": _("Account"),
     "templates": _("Templates"),
     "quota": _("Quota"),
     "address": _("Address"),

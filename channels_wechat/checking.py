@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
-from . import reaching, tokens
+from . import reaching, recognising, tokens
 from .findings import Finding, Found, Level, Sentence, refused
 from .findings import refusal as refusal  # for those who show a channel
 from .models import Channel
@@ -25,7 +25,7 @@ CLOCK_BAD = timedelta(minutes=5)
 def check(channel: Channel) -> list[Finding]:
     """Look at everything of `channel`, keep the findings on its row and return them.
 
-    Asks WeChat up to four times; takes seconds at worst. Never raises WeChatError.
+    Asks WeChat up to five times; takes seconds at worst. Never raises WeChatError.
     """
     found = list(_look(channel))
     channel.checked_at = timezone.now()
@@ -62,6 +62,7 @@ def _look(channel: Channel) -> Iterator[Found]:
     if token.level != "bad":
         yield _templates(channel)
         yield _quota(channel)
+        yield from recognising.finding(channel)
     yield reaching.finding(channel.callback_url)
     yield _callback(channel)
     yield _clock()

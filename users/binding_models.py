@@ -65,3 +65,25 @@ class Spent(models.Model):
 
     def __str__(self) -> str:
         return f"spent {self.digest[:8]}"
+
+
+class VerificationFile(models.Model):
+    """A file WeChat wants to find at the root of our domain before it lets an account
+    use it: MP_verify_….txt, or a number's for a third-party platform."""
+
+    name = models.CharField(
+        _("file name"),
+        max_length=64,
+        unique=True,
+        validators=[validators.verification_file],
+    )
+    content = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("verification file")
+        verbose_name_plural = _("verification files")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name

@@ -78,6 +78,7 @@ class FollowerSync(models.Model):
     total = models.PositiveBigIntegerField(default=0)
     # What WeChat left of today's calls at the start; None: it did not say.
     calls_left = models.IntegerField(null=True)
+    daily_limit = models.IntegerField(null=True)
     # WeChat's refusal that it waits or ended for.
     errcode = models.IntegerField(null=True)
     errmsg = models.CharField(max_length=500, blank=True)

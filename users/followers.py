@@ -16,6 +16,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from django.utils import timezone
 
 from channels_wechat.models import Channel
+from channels_wechat.recognising import LIST_PATH
 from channels_wechat.wechat.client import Client, FollowerPage
 from channels_wechat.wechat.errors import (
     QuotaUsedUp,
@@ -28,7 +29,6 @@ from .models import Follower, FollowerSync, OpenID
 log = logging.getLogger(__name__)
 Status = FollowerSync.Status
 
-LIST_PATH: Final = "/cgi-bin/user/get"
 PAGE: Final = 10_000
 CHINA: Final = ZoneInfo("Asia/Shanghai")
 # WeChat's clock and ours may differ a little.
@@ -60,7 +60,6 @@ def begin(channel: Channel) -> bool:
             try_at=None,
             failures=0,
             started_at=None,
-            calls_left=None,
         )
     )
 
@@ -110,7 +109,7 @@ def _read(sync: FollowerSync) -> None:
     """Read every page that is left. Raises WeChatError, _Superseded."""
     client = sync.channel.client()
     if sync.started_at is None:
-        _write(sync, started_at=timezone.now(), calls_left=_calls_left(client))
+        _write(sync, started_at=timezone.now(), **_quota(client))
     elif not sync.next_openid and sync.read:
         return  # the last attempt read everything
     assert sync.started_at is not None
@@ -144,11 +143,12 @@ def _total(page: FollowerPage, read: int) -> int:
     return max(page.total, read)
 
 
-def _calls_left(client: Client) -> int | None:
+def _quota(client: Client) -> dict[str, int]:
     try:
-        return client.quota(LIST_PATH).remain
+        quota = client.quota(LIST_PATH)
     except WeChatError:
-        return None  # worth knowing, no reason to stop
+        return {}  # worth knowing, no reason to stop
+    return {"calls_left": quota.remain, "daily_limit": quota.daily_limit}
 
 
 def _mark(sync: FollowerSync) -> None:

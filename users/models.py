@@ -307,6 +307,9 @@ from .binding_models import (  # noqa: E402
 from .binding_models import (  # noqa: E402
     Spent as Spent,
 )
+from .binding_models import (  # noqa: E402
+    VerificationFile as VerificationFile,
+)
 
 # Models of followers.
 from .follower_models import (  # noqa: E402

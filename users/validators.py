@@ -1,5 +1,7 @@
 """What people may type for a recipient; uploads are held to the same rules."""
 
+import re
+
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
@@ -43,4 +45,12 @@ def login_page(value: str) -> None:
         raise ValidationError(
             _("A plain address, please, like https://www.example.com/login"),
             code="address",
+        )
+
+
+def verification_file(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,60}\.txt", value):
+        raise ValidationError(
+            _("The file is called like MP_verify_ and 16 letters, .txt."),
+            code="file_name",
         )
