@@ -25,9 +25,10 @@ from channels_wechat.admin import ChannelAdmin
 from channels_wechat.models import Channel
 from channels_wechat.wechat.errors import WeChatError
 
-from . import previewing, refreshing
+from . import library_pages, previewing, refreshing
 from .general_pages import GeneralTemplateAdmin
 from .hints import hint
+from .library import LIMITS
 from .models import GeneralTemplate, Template
 from .tasks import refresh_templates
 
@@ -142,6 +143,7 @@ class TemplateAdmin(ModelAdmin):
                 view(require_POST(self.refresh_view)),
                 name="templates_mgmt_refresh",
             ),
+            *library_pages.urls(self.admin_site),
             *super().get_urls(),
         ]
 
@@ -153,9 +155,10 @@ class TemplateAdmin(ModelAdmin):
                 current=_count_of(Template.Kind.TEMPLATE),
                 subscribe=_count_of(Template.Kind.SUBSCRIBE),
             ),
-            "limit": LIMIT,
-            "subscribe_limit": SUBSCRIBE_LIMIT,
+            "limit": LIMITS[Template.Kind.TEMPLATE],
+            "subscribe_limit": LIMITS[Template.Kind.SUBSCRIBE],
             "may_refresh": request.user.has_perm(REFRESH),
+            "may_add": request.user.has_perm(library_pages.ADD),
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)
@@ -194,6 +197,8 @@ class TemplateAdmin(ModelAdmin):
             "lines": previewing.lines(template.fields, examples),
             "send_url": _send_url(request, template),
             "may_refresh": request.user.has_perm(REFRESH),
+            "may_remove": not template.removed_at
+            and request.user.has_perm(library_pages.REMOVE),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "templates_mgmt/template.html", context)

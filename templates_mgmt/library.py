@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from django.core.cache import cache
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from channels_wechat.models import Channel
 from channels_wechat.wechat.client import Client
@@ -35,11 +36,20 @@ Found = TypeVar("Found")
 
 
 class TemplateInUse(Exception):
-    """Sends still use the template. `sends` says how many."""
+    """Sends still use the template. `sends` says how many; the text is for people."""
 
     def __init__(self, sends: int) -> None:
         super().__init__(sends)
         self.sends = sends
+
+    def __str__(self) -> str:
+        return ngettext(
+            "%(count)d send still uses this template. Wait until it is over, or cancel"
+            " it.",
+            "%(count)d sends still use this template. Wait until they are over, or"
+            " cancel them.",
+            self.sends,
+        ) % {"count": self.sends}
 
 
 # -- looking ---------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import status
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +16,22 @@ from channels_wechat.api.views import ChannelView
 from templates_mgmt.models import Template
 from templates_mgmt.refreshing import refresh
 
+from .library import NewTemplateSerializer
 from .serializers import RefreshSerializer, TemplateQuery, TemplateSerializer
+
+SHOWN = {
+    "channel": "hr",
+    "template_id": "Qz8Uc9eYk0m1",
+    "kind": "template",
+    "title": "会议预约提醒",
+    "content": "会议主题:{{thing1.DATA}}\n会议时间:{{time2.DATA}}",
+    "example": "会议主题:周会\n会议时间:2024年5月8日 10:00",
+    "removed_at": None,
+    "fields": [
+        {"key": "thing1", "label": "会议主题", "type": "thing"},
+        {"key": "time2", "label": "会议时间", "type": "time"},
+    ],
+}
 
 
 class TemplateList(ListAPIView[Template]):
@@ -44,25 +60,50 @@ class TemplateList(ListAPIView[Template]):
         examples=[
             OpenApiExample(
                 "template",
-                {
-                    "channel": "hr",
-                    "template_id": "Qz8Uc9eYk0m1",
-                    "kind": "template",
-                    "title": "会议预约提醒",
-                    "content": "会议主题:{{thing1.DATA}}\n会议时间:{{time2.DATA}}",
-                    "example": "会议主题:周会\n会议时间:2024年5月8日 10:00",
-                    "removed_at": None,
-                    "fields": [
-                        {"key": "thing1", "label": "会议主题", "type": "thing"},
-                        {"key": "time2", "label": "会议时间", "type": "time"},
-                    ],
-                },
+                SHOWN,
                 response_only=True,
             )
         ],
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="templates_create",
+        summary="Add a template from WeChat's library",
+        description="`removed_at` is set while WeChat does not list it yet.",
+        request=NewTemplateSerializer,
+        responses={201: TemplateSerializer, 400: INVALID, 502: WECHAT, **COMMON},
+        examples=[
+            OpenApiExample(
+                "subscribe-notification",
+                {
+                    "channel": "hr",
+                    "kind": "subscribe",
+                    "tid": "5005",
+                    "kids": [1, 2, 3],
+                    "scene": "会议开始前提醒",
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "template message",
+                {
+                    "channel": "hr",
+                    "kind": "template",
+                    "template_id_short": "47123",
+                    "keywords": ["订单编号", "快递公司"],
+                },
+                request_only=True,
+            ),
+            OpenApiExample("template", SHOWN, response_only=True, status_codes=["201"]),
+        ],
+    )
+    def post(self, request: Request) -> Response:
+        given = NewTemplateSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        added = TemplateSerializer(given.add()).data
+        return Response(added, status=status.HTTP_201_CREATED)
 
 
 class TemplateRefresh(ChannelView):
