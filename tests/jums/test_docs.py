@@ -14,7 +14,14 @@ PAGES = sorted(
         *(ROOT / "deploy").glob("*.md"),
     ]
 )
-TWINS = ["README", "docs/connect", "docs/jums-api", "docs/operations", "docs/sandbox"]
+TWINS = [
+    "README",
+    "docs/connect",
+    "docs/jums-api",
+    "docs/operations",
+    "docs/platform",
+    "docs/sandbox",
+]
 
 
 def anchors(page: Path) -> set[str]:
