@@ -12,8 +12,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from channels_wechat.models import AccessToken, Channel
+from channels_wechat import token_leases
+from channels_wechat.models import AccessToken, Channel, Platform
 from jums.supervising import Child, Supervisor
+from sandbox import platform as sandbox_platform
 from sandbox.accounts import DEMO_APPID
 
 COLOURS = {"web": 36, "worker": 32, "beat": 33, "sandbox": 35}
@@ -67,6 +69,7 @@ def children(bind: str, *, sandbox: bool) -> list[Child]:
     """Return the processes that make up the product, in the order they start."""
     wechat = {}
     python = sys.executable
+    address = f"[{bind}]" if ":" in bind else bind
     celery = [python, "-m", "celery", "--quiet", "-A", "jums"]
     found: list[Child] = []
     if sandbox:
@@ -74,10 +77,12 @@ def children(bind: str, *, sandbox: bool) -> list[Child]:
             name: sandbox_url()
             for name in ("WECHAT_API_BASE", "WECHAT_MP_BASE", "WECHAT_OPEN_BASE")
         }
+        wechat |= sandbox_platform_settings()
         manage = str(settings.BASE_DIR / "manage.py")
-        port = str(settings.SANDBOX_PORT)
-        found.append(Child("sandbox", [python, manage, "sandbox", "--port", port]))
-    address = f"[{bind}]" if ":" in bind else bind
+        command = [python, manage, "sandbox", "--port", str(settings.SANDBOX_PORT)]
+        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(address, address)
+        command += ["--product-url", f"http://{here}:{settings.PORT}"]
+        found.append(Child("sandbox", [*command, "--ticket-interval", "20"]))
     web = [python, "-m", "gunicorn", "jums.wsgi:application"]
     web += ["--bind", f"{address}:{settings.PORT}", "--worker-class", "gthread"]
     web += ["--workers", "1", "--threads", "16", "--graceful-timeout", "5"]
@@ -94,6 +99,17 @@ def children(bind: str, *, sandbox: bool) -> list[Child]:
         Child("worker", worker, wechat | no_news),
         Child("beat", beat, wechat),
     ]
+
+
+def sandbox_platform_settings() -> dict[str, str]:
+    """The sandbox's third-party platform as our settings know a platform."""
+    given = sandbox_platform.Platform()
+    return {
+        "WECHATTPP_COMPONENT_APP_ID": given.appid,
+        "WECHATTPP_COMPONENT_APP_SECRET": given.secret,
+        "WECHATTPP_ENCODING_TOKEN": given.token,
+        "WECHATTPP_ENCODING_AES_KEY": given.encoding_aes_key,
+    }
 
 
 def check_ports(bind: str, *, sandbox: bool) -> None:
@@ -124,8 +140,13 @@ def migrate() -> None:
 
 
 def forget_tokens() -> None:
-    """Drop all access tokens: a sandbox that starts anew knows none of the old ones."""
+    """Drop tokens and tickets: a new sandbox knows none of the old ones."""
     AccessToken.objects.all().delete()
+    known = Platform.objects.filter(
+        component_appid=sandbox_platform.DEMO_COMPONENT_APPID
+    )
+    token_leases.drop(known)
+    known.update(ticket="", ticket_created_at=None, ticket_received_at=None)
 
 
 def first_login() -> tuple[str, str] | None:
