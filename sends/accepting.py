@@ -150,6 +150,7 @@ def general_message(
         _filled(general.url, values),
         general.miniprogram_appid,
         _filled(general.miniprogram_path, values),
+        general.template.kind,
     )
 
 
@@ -191,12 +192,8 @@ def retract(sender: BusinessChannel, msgid: str) -> None:
 def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
     """Return the message's template on each channel that has it. Raises Refused."""
     found = list(
-        Template.objects.filter(
-            channel__in=channels,
-            template_id=message.template_id,
-            kind=Template.Kind.TEMPLATE,
-            removed_at=None,
-        )
+        Template.objects.current()
+        .filter(channel__in=channels, template_id=message.template_id)
         .select_related("channel")
         .order_by("channel_id")
     )
@@ -205,7 +202,15 @@ def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
             f"{message.name}.template_id",
             _("no channel of this business channel has such a template."),
         )
-    return found
+    fitting = [template for template in found if template.kind == message.kind]
+    if not fitting:
+        raise illegal(
+            f"{message.name}.type",
+            _("must be 1: this template is for subscribe-notifications.")
+            if found[0].is_subscribe
+            else _("must be 0: this template is for template messages."),
+        )
+    return fitting
 
 
 def _in_steps(
@@ -333,6 +338,7 @@ def _draft(
         whitelist=context.whitelist,
         strategy=context.strategy,
         canary=Send.Canary.WAITING if options.canary else "",
+        skip_unreachable=options.skip_unreachable,
     )
 
 

@@ -4,13 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from templates_mgmt.models import Template
+
 # Userids a request, openIDs a channel and request.
 IDS_AT_MOST: Final = 1000
 
 
 @dataclass(frozen=True)
 class Message:
-    """One template message. `name` is its place in the request, for errors."""
+    """One message. `name` is its place in the request, for errors; `url` is the `page`
+    of a subscribe-notification."""
 
     name: str
     template_id: str
@@ -18,6 +21,7 @@ class Message:
     url: str = ""
     miniprogram_appid: str = ""
     miniprogram_path: str = ""
+    kind: str = Template.Kind.TEMPLATE
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Options:
     priority: int = 2
     rule_id: int = 0
     canary: bool = False
+    skip_unreachable: bool = True
     callback_url: str = ""
     callback_params: dict[str, Any] | None = None
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from channels_wechat import refusals
 from channels_wechat.refusals import ILLEGAL, Refused, illegal
 from sends.requested import IDS_AT_MOST, Message, Options, Targets
+from templates_mgmt.models import Template
 from users import rows
 
 # Channel types that this build has no channel for: each with its own code.
@@ -31,6 +32,8 @@ AUDIENCES: Final = {"wechatoa", "userid", "tag", "segment"}
 TAGS_AT_MOST: Final = 20
 # Opening a longer link is refused by WeChat; the column is as long.
 LINK_AT_MOST: Final = 1000
+# The values of `type`.
+_KINDS: Final = {"0": Template.Kind.TEMPLATE, "1": Template.Kind.SUBSCRIBE}
 
 
 def body_of(value: Any) -> dict[str, Any]:
@@ -77,8 +80,9 @@ def options(body: Mapping[str, Any]) -> Options:
     priority = _number(option, "priority", "option.")
     if priority not in (None, 1, 2, 3):
         raise illegal("option.priority", _("1, 2 or 3."))
-    if not isinstance(option.get("canary", False), bool):
-        raise illegal("option.canary", _("true or false."))
+    for name in ("canary", "skip_unreachable"):
+        if not isinstance(option.get(name, False), bool):
+            raise illegal(f"option.{name}", _("true or false."))
     params = callback.get("params")
     if params is not None and not isinstance(params, dict):
         raise illegal("callback.params", _("must be an object."))
@@ -90,6 +94,7 @@ def options(body: Mapping[str, Any]) -> Options:
         priority=priority or 2,
         rule_id=_number(body, "rule_id") or 0,
         canary=option.get("canary") is True,
+        skip_unreachable=option.get("skip_unreachable", True),
         callback_url=_text(callback, "url", 500, "callback."),
         callback_params=params,
     )
@@ -150,8 +155,13 @@ def _only_ours(body: Mapping[str, Any], prefix: str, ours: Set[str]) -> None:
 def _message(item: Any, name: str) -> Message:
     if not isinstance(item, dict):
         raise illegal(name, _("must be an object."))
-    if item.get("type") not in (None, "", 0, "0"):
-        raise illegal(f"{name}.type", _("only 0, template messages."))
+    type_ = item.get("type")
+    kind = _KINDS.get("0" if type_ in (None, "") else str(type_))
+    if kind is None:
+        raise illegal(
+            f"{name}.type",
+            _("0, a template message, or 1, a subscribe-notification."),
+        )
     data = item.get("data")
     if not isinstance(data, dict) or not data:
         raise illegal(f"{name}.data", _("must be an object of fields."))
@@ -171,9 +181,10 @@ def _message(item: Any, name: str) -> Message:
     template_id = _text(item, "template_id", 64, f"{name}.")
     if not template_id:
         raise illegal(f"{name}.template_id", _("is missing."))
-    url = _text(item, "url", LINK_AT_MOST, f"{name}.")
+    link = "page" if kind == Template.Kind.SUBSCRIBE else "url"
+    url = _text(item, link, LINK_AT_MOST, f"{name}.")
     if url and not re.match(r"https?://[^\s/]", url):
-        raise illegal(f"{name}.url", _("must begin with http:// or https://."))
+        raise illegal(f"{name}.{link}", _("must begin with http:// or https://."))
     return Message(
         name,
         template_id,
@@ -183,6 +194,7 @@ def _message(item: Any, name: str) -> Message:
         _text(program, "pagepath", LINK_AT_MOST, f"{name}.miniprogram.")
         if appid
         else "",
+        kind,
     )
 
 

@@ -28,6 +28,7 @@ GIVEN = {
 SHOWN = {
     "id": 7,
     **GIVEN,
+    "page": "",
     "miniprogram": None,
     "general": True,
     "variables": ["order", "at"],
@@ -82,6 +83,13 @@ class GeneralTemplateSerializer(serializers.ModelSerializer[GeneralTemplate]):
         max_length=64,
         help_text=gettext_lazy("WeChat's, of this channel."),
     )
+    page = serializers.CharField(
+        source="url",
+        max_length=1000,
+        required=False,
+        allow_blank=True,
+        help_text=gettext_lazy("What a subscribe-notification has instead of url."),
+    )
     miniprogram = MiniprogramField(required=False, allow_null=True)
     variables = serializers.SerializerMethodField(
         help_text=gettext_lazy("The names between {{ and }}.")
@@ -95,6 +103,7 @@ class GeneralTemplateSerializer(serializers.ModelSerializer[GeneralTemplate]):
             "channel",
             "template_id",
             "url",
+            "page",
             "miniprogram",
             "general",
             "variables",
@@ -111,6 +120,11 @@ class GeneralTemplateSerializer(serializers.ModelSerializer[GeneralTemplate]):
             help_text=gettext_lazy("A text for each field of the template."),
         )
         return named
+
+    def to_representation(self, instance: GeneralTemplate) -> dict[str, Any]:
+        shown: dict[str, Any] = super().to_representation(instance)
+        shown["url" if instance.template.is_subscribe else "page"] = ""
+        return shown
 
     def get_variables(self, row: GeneralTemplate) -> list[str]:
         # In the card's order: PostgreSQL keeps JSON objects in an order of its own.
