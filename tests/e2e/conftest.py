@@ -64,6 +64,7 @@ class Stack:
         return json.loads(self.manage("shell", "--verbosity", "0", "-c", head + code))
 
     def start(self, *names):
+        """Start processes: web, worker, beat; "worker 2" is one more worker."""
         celery = [sys.executable, "-m", "celery", "-q", "-A", "jums"]
         commands = {
             "web": [sys.executable, "-m", "gunicorn", "jums.wsgi:application"]
@@ -75,7 +76,7 @@ class Stack:
         for name in names:
             with open(self.place / f"{name}.log", "a") as log:
                 self.running[name] = subprocess.Popen(
-                    commands[name],
+                    commands[name.split()[0]],
                     cwd=ROOT,
                     env=self.environment,
                     stdout=log,
