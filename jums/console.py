@@ -42,6 +42,12 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
                 "templates_mgmt.view_generaltemplate",
             ),
             Item(
+                _("Subscribe pages"),
+                "add_alert",
+                "admin:templates_mgmt_subscribepage_changelist",
+                "templates_mgmt.view_subscribepage",
+            ),
+            Item(
                 _("Strategies"),
                 "alt_route",
                 "admin:sends_strategy_changelist",
@@ -68,6 +74,12 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
                 _("Recipients"),
                 "group",
                 "admin:users_recipient_changelist",
+                "users.view_recipient",
+            ),
+            Item(
+                _("Collect openIDs"),
+                "qr_code_scanner",
+                "admin:users_loginpage_changelist",
                 "users.view_recipient",
             ),
             Item(

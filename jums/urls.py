@@ -51,6 +51,11 @@ urlpatterns = [
         name="subscribe-page",
     ),
     re_path(rf"^bind/{CODE}/?\Z", bind_pages.start, name="bind"),
+    re_path(
+        r"^(?P<name>[A-Za-z0-9_-]{1,60}\.txt)\Z",
+        bind_pages.verification_file,
+        name="verification-file",
+    ),
     re_path(rf"^bind/{CODE}/back\Z", bind_pages.back, name="bind-back"),
     path("v1/token", v1.TokenView.as_view(), name="v1-token"),
     path("v1/material", v1_material.MaterialView.as_view(), name="v1-material"),

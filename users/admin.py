@@ -3,7 +3,8 @@
 from django.contrib import admin
 
 from .audience_pages import SegmentAdmin, UserListAdmin
-from .models import Recipient, Segment, Upload, UserList
+from .collect_pages import LoginPageAdmin
+from .models import LoginPage, Recipient, Segment, Upload, UserList
 from .recipient_pages import RecipientAdmin
 from .upload_pages import UploadAdmin
 
@@ -11,3 +12,4 @@ admin.site.register(Recipient, RecipientAdmin)
 admin.site.register(Upload, UploadAdmin)
 admin.site.register(UserList, UserListAdmin)
 admin.site.register(Segment, SegmentAdmin)
+admin.site.register(LoginPage, LoginPageAdmin)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -23,7 +23,7 @@ from channels_wechat.wechat.errors import WeChatError
 from channels_wechat.wechat.web_authorisation import CodeRefused
 
 from . import addresses, binding, visits
-from .models import LoginPage
+from .models import LoginPage, VerificationFile
 
 log = logging.getLogger(__name__)
 MAX_STATE = 512
@@ -72,6 +72,13 @@ def back(request: HttpRequest, code: str) -> HttpResponse:
     response = _arrived(request, channel, purpose)
     visits.forget_cookie(response, state)
     return response
+
+
+@require_safe
+def verification_file(request: HttpRequest, name: str) -> HttpResponse:
+    """What WeChat looks for at the root of a domain before an account may use it."""
+    row = get_object_or_404(VerificationFile, name=name)
+    return HttpResponse(row.content, content_type="text/plain; charset=utf-8")
 
 
 def _arrived(

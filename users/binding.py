@@ -9,9 +9,12 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.core import signing
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from channels_wechat.models import Channel
@@ -131,6 +134,13 @@ def make_link(channel: Channel, userid: str, life: timedelta = LINK_LIFE) -> str
         "i": secrets.token_urlsafe(6),
     }
     return signing.dumps(content, salt=_LINK)
+
+
+def link_url(channel: Channel, userid: str, life: timedelta) -> str:
+    """Return the address of such a link."""
+    link = make_link(channel, userid, life)
+    address = reverse("bind", args=[channel.code])
+    return f"{settings.PUBLIC_URL}{address}?{urlencode({'link': link})}"
 
 
 def read_link(channel: Channel, token: str) -> Link:

@@ -2,10 +2,7 @@
 
 from datetime import timedelta
 from typing import Any, cast
-from urllib.parse import urlencode
 
-from django.conf import settings
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -86,13 +83,6 @@ class LinksSerializer(serializers.Serializer[Any]):
 
     expires_at = serializers.DateTimeField()
     links = LinkSerializer(many=True)
-
-
-def link_url(channel: Channel, userid: str, life: timedelta) -> str:
-    """Return the address that binds whoever opens it in WeChat to `userid`."""
-    link = binding.make_link(channel, userid, life)
-    address = reverse("bind", args=[channel.code])
-    return f"{settings.PUBLIC_URL}{address}?{urlencode({'link': link})}"
 
 
 class BindingExchange(GenericAPIView[Recipient]):
@@ -195,7 +185,7 @@ class BindingLinks(GenericAPIView[Recipient]):
         made = {
             "expires_at": timezone.now() + life,
             "links": [
-                {"userid": userid, "url": link_url(channel, userid, life)}
+                {"userid": userid, "url": binding.link_url(channel, userid, life)}
                 for userid in asked["userids"]
             ],
         }
