@@ -329,7 +329,9 @@ def history(userid: str, openids: Iterable[str], before: int | None = None) -> P
     ways += [Q(openid=openid) for openid in set(openids) if openid]
     found: dict[int, Delivery] = {}
     for way in ways:
-        rows = Delivery.objects.filter(way).select_related("send__template", "channel")
+        rows = Delivery.objects.filter(way).select_related(
+            "send__template", "send__business_channel", "channel"
+        )
         if before is not None:
             rows = rows.filter(pk__lt=before)
         found |= {row.pk: row for row in rows.order_by("-pk")[: PAGE + 1]}

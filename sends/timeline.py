@@ -1,9 +1,12 @@
 """Why did this person not get it? What happened to one person, newest first."""
 
+import base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from django.utils import timezone
 
 from users.models import OpenID, Recipient
 
@@ -30,6 +33,22 @@ class Cursor(NamedTuple):
 
     before_id: int
     before: datetime
+
+    def encoded(self) -> str:
+        """Return it as a text without meaning, for an address."""
+        text = f"{self.before_id} {self.before.isoformat()}"
+        return base64.urlsafe_b64encode(text.encode()).decode()
+
+    @classmethod
+    def decoded(cls, text: str) -> Self:
+        """Return the cursor that `encoded` made. Raises ValueError for any other."""
+        number, _space, moment = (
+            base64.urlsafe_b64decode(text.encode()).decode().partition(" ")
+        )
+        cursor = cls(int(number), datetime.fromisoformat(moment))
+        if not 0 < cursor.before_id < 2**63 or timezone.is_naive(cursor.before):
+            raise ValueError(text)
+        return cursor
 
 
 class Page(NamedTuple):

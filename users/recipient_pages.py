@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -14,7 +15,7 @@ from unfold.admin import TabularInline
 from channels_wechat.console import ConsoleAdmin, NoDetours
 from channels_wechat.models import Channel
 
-from .models import OpenID, Recipient, RecipientTag
+from .models import OpenID, Recipient, RecipientTag, UserList, UserListEntry
 
 PEOPLE_A_PAGE = 50
 # An app that knows what was sent gives this address the inside of a panel.
@@ -101,6 +102,8 @@ class RecipientAdmin(ConsoleAdmin):
             "asked": asked,
             "is_filtered": any(asked.get(name) for name in ("q", "tag", "channel")),
             "channels": Channel.objects.all(),
+            # Nobody is known by it, but something may have been sent to it.
+            "past_url": _history_url(request, asked.get("q", "")),
             "may_add": self.has_add_permission(request),
             "may_upload": request.user.has_perm("users.add_upload"),
         }
@@ -117,7 +120,10 @@ class RecipientAdmin(ConsoleAdmin):
             "original": person,
             "title": person.userid,
             "person": person,
-            "history_url": _history_url(request, person),
+            "history_url": _history_url(request, person.userid),
+            "lists": _lists_with(person.userid)
+            if request.user.has_perm("users.view_userlist")
+            else [],
             "may_change": self.has_change_permission(request, person),
             "may_delete": self.has_delete_permission(request, person),
         }
@@ -144,10 +150,16 @@ class RecipientAdmin(ConsoleAdmin):
         )
 
 
-def _history_url(request: HttpRequest, person: Recipient) -> str:
-    if not request.user.has_perm("sends.view_send"):
+def _history_url(request: HttpRequest, userid: str) -> str:
+    if not userid or not request.user.has_perm("sends.view_send"):
         return ""
     try:
-        return reverse(HISTORY, args=[person.userid])
+        return reverse(HISTORY, args=[userid])
     except NoReverseMatch:
         return ""
+
+
+def _lists_with(userid: str) -> QuerySet[UserList]:
+    """Return the lists that the userid is on; each is asked by its index."""
+    entry = UserListEntry.objects.filter(list=OuterRef("pk"), userid=userid)
+    return UserList.objects.filter(Exists(entry)).order_by("name")

@@ -1,12 +1,8 @@
 """What happened to one person, over the resource API."""
 
-import base64
-import binascii
-from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from drf_spectacular.types import OpenApiTypes
@@ -126,14 +122,9 @@ class Timeline(GenericAPIView[Any]):
         link = None
         if found.next is not None:
             address = request.build_absolute_uri()
-            link = replace_query_param(address, "cursor", _encoded(found.next))
+            link = replace_query_param(address, "cursor", found.next.encoded())
         page = {"next": link, "previous": None, "results": found.items}
         return Response(TimelineSerializer(page).data)
-
-
-def _encoded(cursor: timeline.Cursor) -> str:
-    text = f"{cursor.before_id} {cursor.before.isoformat()}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def _decoded(text: str | None) -> timeline.Cursor | None:
@@ -141,12 +132,6 @@ def _decoded(text: str | None) -> timeline.Cursor | None:
     if not text:
         return None
     try:
-        number, _space, moment = (
-            base64.urlsafe_b64decode(text.encode()).decode().partition(" ")
-        )
-        cursor = timeline.Cursor(int(number), datetime.fromisoformat(moment))
-    except (binascii.Error, ValueError):
+        return timeline.Cursor.decoded(text)
+    except ValueError:  # binascii.Error and UnicodeDecodeError are ValueErrors
         raise NotFound(_("That cursor is none of ours.")) from None
-    if not 0 < cursor.before_id < 2**63 or timezone.is_naive(cursor.before):
-        raise NotFound(_("That cursor is none of ours."))
-    return cursor

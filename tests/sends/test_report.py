@@ -457,22 +457,69 @@ def test_a_persons_history_is_everything_newest_first(
     address = reverse("admin:sends_recipient_history", args=["zhang/san"])
     client.get(address)
 
-    # session, user, permissions (2), openIDs, by userid, by openID
-    with django_assert_num_queries(7):
+    # session, user, permissions (2), openIDs, by userid, by openID, channels, person
+    with django_assert_num_queries(9):
         first = client.get(address)
     rest = client.get(f"{address}?{first.context['next']}")
 
-    rows = [row["delivery"].pk for row in first.context["rows"]]
-    rows += [row["delivery"].pk for row in rest.context["rows"]]
+    items = [row["item"] for row in first.context["rows"] + rest.context["rows"]]
+    rows = [item.delivery.pk for item in items if item.delivery is not None]
     mine = Delivery.objects.exclude(userid="lisi").order_by("-pk")
-    assert rows == [delivery.pk for delivery in mine]
+    assert sorted(rows, reverse=True) == [delivery.pk for delivery in mine]
+    assert [item.what for item in items if item.delivery is None] == ["bound"]
     part = client.get(address, headers={"X-Requested-With": "live"})
     assert part["X-Live"] == "stop"
     assert "<html" not in part.text
     assert "<html" in first.text
 
 
+def test_the_history_says_why_and_what_to_do(client, operator, send):
+    now = timezone.now()
+    bound = OpenIDFactory(
+        channel=send.channel,
+        recipient__userid="zhangsan",
+        followed=False,
+        followed_at=now,
+    )
+    deliver(
+        send,
+        Status.REFUSED,
+        userid="zhangsan",
+        openid=bound.openid,
+        errcode=43004,
+        error="require subscribe",
+    )
+    deliver(send, Status.SKIPPED, userid="zhangsan", reason="blacklisted")
+
+    page = client.get(reverse("admin:sends_recipient_history", args=["zhangsan"])).text
+
+    assert "43004" in page
+    assert "Unfollowed the account" in page
+    assert "until they follow again" in page
+    assert "on the blacklist that this send names" in page
+    assert "Take them off the list" in page
+    assert bound.openid not in page
+
+
+@pytest.mark.parametrize("reason", Delivery.Reason.values)
+def test_every_reason_to_skip_is_a_sentence(send, reason):
+    deliver(send, Status.SKIPPED, reason=reason)
+
+    told = reporting.explain(Delivery.objects.get(), {})
+
+    assert " " in told.title
+    assert told.title.endswith(".") or reason == Delivery.Reason.BAD_VALUE
+
+
 def test_nobodys_history_is_empty(client, operator):
     answer = client.get(reverse("admin:sends_recipient_history", args=["nobody"]))
 
     assert "Nothing was ever sent to this person." in answer.text
+    assert "Nobody is known as nobody" in answer.text
+
+
+@pytest.mark.parametrize("cursor", ["x", "%00", "5", "LTEgMjAyNg=="])
+def test_a_strange_cursor_begins_anew(client, operator, cursor):
+    address = reverse("admin:sends_recipient_history", args=["nobody"])
+
+    assert client.get(f"{address}?before={cursor}").status_code == 200

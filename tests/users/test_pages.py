@@ -14,8 +14,8 @@ from tests.factories import (
     TagFactory,
     UserFactory,
 )
-from users import importing
-from users.models import OpenID, Recipient, Upload
+from users import audiences, importing
+from users.models import OpenID, Recipient, Upload, UserList
 
 pytestmark = pytest.mark.django_db
 
@@ -293,6 +293,27 @@ def test_a_person_has_a_page(operator, channel):
     # Another app fills in what was sent to them.
     history = reverse("admin:sends_recipient_history", args=["anna"])
     assert f'data-live-url="{history}"' in answer
+
+
+def test_a_persons_page_names_the_lists_they_are_on(operator, admin_client):
+    person = RecipientFactory(userid="anna")
+    gone, other = (
+        UserList.objects.create(name=name, kind="black") for name in ("Gone", "Other")
+    )
+    audiences.put_on(gone, ["anna"])
+    audiences.put_on(other, ["bert"])
+    address = reverse("admin:users_recipient_page", args=[person.pk])
+
+    page = admin_client.get(address).text
+
+    assert reverse("admin:users_userlist_change", args=[gone.pk]) in page
+    assert reverse("admin:users_userlist_change", args=[other.pk]) not in page
+
+
+def test_who_is_not_known_may_have_been_sent_to(operator, admin_client):
+    page = admin_client.get(reverse("admin:users_recipient_changelist") + "?q=anna")
+
+    assert reverse("admin:sends_recipient_history", args=["anna"]) in page.text
 
 
 def edit(client, person, **changes):
