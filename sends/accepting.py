@@ -180,7 +180,7 @@ def retract(sender: BusinessChannel, msgid: str) -> None:
         if first.retracted_at is not None:
             raise Refused(ALREADY_RETRACTED, _("The message was already retracted."))
         now = timezone.now()
-        family = [first, *first.parts.all()]
+        family = list(Send.objects.family(first).order_by("pk"))
         outbox.not_retracted([send.pk for send in family])
         for send in family:
             # Finished or canceled ones: what has left cannot be called back.

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from channels_wechat.models import Channel
 from channels_wechat.wechat.messages import placeholders
 
-from . import audience
+from . import audience, outbox
 from .models import AudienceRow, Chunk, Send
 from .problems import sentence
 from .waking import wake_on_commit
@@ -230,45 +230,9 @@ def cancel(send: Send, by: str) -> None:
             finished_at=timezone.now(),
             resume_at=None,
         )
+        outbox.never_prepared(Send.objects.get(pk=send.pk), 7)
         wake_on_commit("drain", send.channel_id)
     log.info("canceled send=%s by=%s", send.msgid, by)
-
-
-def approve(send: Send, by: User) -> None:
-    """Let a send in review go. Raises WrongState, PermissionDenied for its owner."""
-    status = Status.SCHEDULED if send.step else Status.PREPARING
-    _review(send, by, status=status)
-    if status == Status.PREPARING:
-        wake_on_commit("prepare", send.pk)
-
-
-def reject(send: Send, by: User, note: str) -> None:
-    """Refuse a send in review; nothing of it is sent. Raises as `approve` does."""
-    _review(
-        send,
-        by,
-        status=Status.REJECTED,
-        review_note=note[:300],
-        finished_at=timezone.now(),
-    )
-
-
-def is_own(send: Send, user: User) -> bool:
-    """Whether the send is `user`'s: nobody reviews their own."""
-    return user.get_username() == send.owner or user.pk == send.created_by_id
-
-
-def _review(send: Send, by: User, **fields: object) -> None:
-    if is_own(send, by):
-        raise PermissionDenied(_("Nobody reviews their own sends."))
-    _change(
-        send,
-        {Status.IN_REVIEW},
-        reviewed_by=by.get_username(),
-        reviewed_at=timezone.now(),
-        **fields,
-    )
-    log.info("reviewed send=%s by=%s", send.msgid, by.get_username())
 
 
 def pause_for(

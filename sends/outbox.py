@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.db import connection, transaction
 from django.utils import timezone
 
+from . import audience
 from .models import Chunk, Delivery, Send
 from .querysets import is_postgresql, stamp
 from .waking import wake
@@ -26,6 +27,7 @@ WAIT_S: Final = 10
 NO_CODE: Final = 9000
 OUTCOME_UNKNOWN: Final = 9100
 NOT_RETRACTED: Final = 9300
+REJECTED: Final = 9400
 SKIPPED: Final = {
     Delivery.Reason.NO_RECIPIENT: 9001,
     Delivery.Reason.NO_OPENID: 9002,
@@ -126,6 +128,43 @@ def settled(chunk: Chunk) -> int:
         OR d.status = {Status.UNKNOWN:d} AND d.sent_at IS NULL)"""
     chosen = [chunk.send_id, chunk.first_id, chunk.last_id]
     return _write([chunk.send_id], condition, chosen, stamp(timezone.now()))
+
+
+def never_prepared(
+    send: Send, type_: int, error_code: int | None = None, error: str = ""
+) -> int:
+    """Tell those of a send's audience who will never have a row what became of them;
+    return how many. Whoever could not be sent to anyway is told why (1)."""
+    if send.prepared_at is not None or send.step:  # a step's people are not known yet
+        return 0
+    lines, count = audience.source(send), 0
+    sql = f"""
+        INSERT INTO sends_statuscallback (url_id, send_id, delivery_id, type, userid,
+            openid, at, error_code, error)
+        SELECT %s, %s, 0, type, userid, openid, %s,
+            CASE WHEN reason = '' THEN %s ELSE {_case("reason", SKIPPED, str(NO_CODE))}
+                END,
+            CASE WHEN reason = '' THEN %s ELSE '' END
+        FROM (
+            SELECT id, userid, openid, reason,
+                CASE WHEN reason = '' THEN %s ELSE 1 END AS type
+            FROM ({lines.select}) AS line WHERE id > %s
+        ) AS audience
+        WHERE (%s >> type) & 1 = 1 ORDER BY id
+    """
+    for route in _routes([send.pk]):
+        parameters = [
+            *(route.url_id, send.pk, stamp(timezone.now()), error_code, error, type_),
+            *lines.parameters,
+            *(send.prepare_cursor, route.types),
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            told = int(cursor.rowcount)
+        if told:
+            _ring([route.url_id], at_once=told >= ONE_POST)
+        count += told
+    return count
 
 
 def not_retracted(send_ids: Collection[int]) -> int:

@@ -106,6 +106,11 @@ def stamp(moment: datetime | None) -> Any:
 
 
 class SendQuerySet(models.QuerySet["Send"]):
+    def family(self, send: Send) -> Self:
+        """All sends of the request that `send` is of, itself among them."""
+        head = send.part_of_id or send.pk
+        return self.filter(Q(pk=head) | Q(part_of=head))
+
     def running(self) -> Self:
         return self.filter(status="running")
 

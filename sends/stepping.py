@@ -46,8 +46,7 @@ def start_due() -> int:
 
 def _step_before(send: Send) -> list[Send]:
     """Return the sends of the nearest earlier step."""
-    first = send.part_of_id or send.pk
-    family = Send.objects.filter(pk=first) | Send.objects.filter(part_of=first)
+    family = Send.objects.family(send)
     earlier = list(family.filter(step__lt=send.step).order_by("-step", "pk"))
     return [one for one in earlier if one.step == earlier[0].step]
 

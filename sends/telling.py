@@ -37,6 +37,7 @@ from .outbox import (
     NOT_RETRACTED,
     ONE_POST,
     OUTCOME_UNKNOWN,
+    REJECTED,
     SKIPPED,
     WAIT_S,
     ring_later,
@@ -346,4 +347,6 @@ def _message(item: StatusCallback) -> str:
         problem = problems.read(item.error)
         if problem is not None:
             return problems.sentence(problem)
+    if item.error_code == REJECTED:
+        return f"rejected in review: {item.error}"
     return MESSAGES.get(item.error_code or 0) or item.error or "no further word"

@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from channels_wechat.api import idempotency
 from channels_wechat.api.v1 import JumsView, done
 from sends import accepting
+from sends.requested import Message
 
 from . import v1_parsing as parsing
 
@@ -66,7 +67,7 @@ _EXAMPLE = OpenApiExample(
 class _SendView(JumsView):
     broadcast = False
 
-    def answer(self, body: dict[str, Any], messages: list[parsing.Message]) -> Response:
+    def answer(self, body: dict[str, Any], messages: list[Message]) -> Response:
         options = parsing.options(body)
         audience = None if self.broadcast else parsing.targets(body)
 

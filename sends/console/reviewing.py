@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from sends import control
+from sends import reviewing
+from sends.control import WrongState
 from sends.models import Send
 
 from .pages import get_send, needs, operator, to_send
@@ -19,8 +20,21 @@ def told(request: HttpRequest, found: Send) -> dict[str, Any]:
     """Return what a send's page shows of its review."""
     waits = found.status == Send.Status.IN_REVIEW
     allowed = waits and request.user.has_perm(REVIEW)
-    own = control.is_own(found, operator(request))
-    return {"may_review": allowed and not own, "own_review": allowed and own}
+    own = reviewing.is_own(found, operator(request))
+    return {
+        "may_review": allowed and not own,
+        "own_review": allowed and own,
+        "family": family(found),
+    }
+
+
+def family(found: Send) -> list[Send]:
+    """Return all sends of the same request, the first first; none of a single one."""
+    if found.business_channel_id is None:
+        return []
+    sends = Send.objects.family(found).select_related("channel", "template")
+    listed = list(sends.order_by("pk"))
+    return listed if len(listed) > 1 else []
 
 
 @needs(REVIEW)
@@ -29,8 +43,8 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
     """Let it go."""
     found = get_send(pk)
     try:
-        control.approve(found, operator(request))
-    except control.WrongState as error:
+        reviewing.approve(found, operator(request))
+    except WrongState as error:
         messages.warning(request, str(error))
     else:
         messages.success(request, _("Approved: it is being sent."))
@@ -47,8 +61,8 @@ def reject(request: HttpRequest, pk: int) -> HttpResponse:
         messages.warning(request, _("Say why, so that its owner can mend it."))
         return to_send(found)
     try:
-        control.reject(found, operator(request), note)
-    except control.WrongState as error:
+        reviewing.reject(found, operator(request), note)
+    except WrongState as error:
         messages.warning(request, str(error))
     else:
         messages.success(request, _("Rejected: nothing of it is sent."))

@@ -7,8 +7,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from channels_wechat.business_channels import create_business_channel
-from sends import audience, control, outbox, preparing, receipts, sending
+from sends import (
+    audience,
+    control,
+    outbox,
+    preparing,
+    receipts,
+    reviewing,
+    sending,
+)
 from sends.models import (
+    AudienceRow,
     CallbackURL,
     Delivery,
     InboundEvent,
@@ -17,7 +26,12 @@ from sends.models import (
     StatusCallback,
 )
 from sends.querysets import Result
-from tests.factories import OpenIDFactory, SendFactory, TemplateFactory
+from tests.factories import (
+    OpenIDFactory,
+    SendFactory,
+    TemplateFactory,
+    UserFactory,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("true_counters")]
 
@@ -162,11 +176,52 @@ def test_a_canceled_send_tells_what_was_stopped(send, listen, settings):
 def test_a_send_canceled_while_prepared_tells_of_its_targets_first(send, listen):
     listen()
     rows(send, ("a", "o1", 0), ("b", "", 7))
+    read = AudienceRow.objects.filter(send=send, userid="lisi").get()
+    Send.objects.filter(pk=send.pk).update(prepare_cursor=read.pk)
 
     control.cancel(send, "operator")
     sending.drain(send.channel_id)
 
-    assert told() == [("a", 0, None), ("b", 1, 9000), ("a", 7, None)]
+    # Those that it did not come to first: they have no row that could tell.
+    assert told() == [
+        ("nobody", 1, 9001),
+        ("a", 0, None),
+        ("b", 1, 9000),
+        ("a", 7, None),
+    ]
+
+
+@pytest.mark.parametrize("types", [[7], [1], [1, 7], [0, 2]], ids=str)
+def test_a_send_canceled_before_it_was_prepared_tells_everyone(send, listen, types):
+    listen(types=types)
+
+    control.cancel(send, "operator")
+    sending.drain(send.channel_id)
+
+    whole = [("zhangsan", 7, None), ("lisi", 7, None), ("nobody", 1, 9001)]
+    assert told() == [item for item in whole if item[1] in types]
+
+
+def test_a_broadcast_rejected_in_review_tells_everyone_why(business, listen):
+    listen()
+    send = SendFactory(status=Send.Status.IN_REVIEW, business_channel=business)
+    for userid in ("a", "b"):
+        OpenIDFactory(channel=send.channel, recipient__userid=userid)
+    OpenIDFactory(recipient__userid="elsewhere")
+
+    reviewing.reject(send, UserFactory(), "wrong price")
+
+    assert told() == [("a", 1, 9400), ("b", 1, 9400)]
+    assert {one.error for one in StatusCallback.objects.all()} == {"wrong price"}
+
+
+def test_a_send_of_the_console_is_nobodys_to_tell_of(send, listen):
+    listen()
+    Send.objects.filter(pk=send.pk).update(business_channel=None)
+
+    control.cancel(send, "operator")
+
+    assert told() == []
 
 
 def test_a_retraction_of_what_has_left_fails(send, listen):

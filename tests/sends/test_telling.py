@@ -140,6 +140,7 @@ def test_a_part_is_told_under_the_msgid_of_its_request(put, url, receiver, send)
         (9100, "", telling.MESSAGES[9100]),
         (9201, "user block", "user block"),
         (9000, "", "no further word"),
+        (9400, "wrong price", "rejected in review: wrong price"),
     ],
 )
 def test_every_error_has_a_sentence(put, url, receiver, code, error, message):
