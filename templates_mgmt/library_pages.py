@@ -116,7 +116,7 @@ def _channel(request: HttpRequest, channel_pk: int) -> Channel:
 def _context(
     request: HttpRequest, site: AdminSite, title: str, **more: Any
 ) -> dict[str, Any]:
-    return {**site.each_context(request), "opts": Template._meta, "title": title} | more
+    return {**site.each_context(request), "title": title} | more
 
 
 def _in_use(channel: Channel, kind: str) -> dict[str, Any]:
