@@ -29,7 +29,8 @@ from . import library_pages, previewing, refreshing
 from .general_pages import GeneralTemplateAdmin
 from .hints import hint
 from .library import LIMITS
-from .models import GeneralTemplate, Template
+from .models import GeneralTemplate, SubscribePage, Template
+from .page_admin import SubscribePageAdmin
 from .tasks import refresh_templates
 
 REFRESH = "channels_wechat.refresh_templates"
@@ -339,3 +340,4 @@ class ChannelWithTemplatesAdmin(ChannelAdmin):
 
 
 admin.site.register(GeneralTemplate, GeneralTemplateAdmin)
+admin.site.register(SubscribePage, SubscribePageAdmin)
