@@ -13,14 +13,14 @@ from drf_spectacular.utils import (
     extend_schema,
 )
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from channels_wechat.api.auth import console_user
-from channels_wechat.api.schema import COMMON, refused
+from channels_wechat.api.schema import COMMON, INVALID, refused
 from sends import timeline
 from sends.models import Delivery
 
@@ -108,6 +108,7 @@ class Timeline(GenericAPIView[Any]):
                     )
                 ],
             ),
+            400: INVALID,
             404: refused("not_found", "No such recipient."),
             **COMMON,
         },
@@ -128,10 +129,10 @@ class Timeline(GenericAPIView[Any]):
 
 
 def _decoded(text: str | None) -> timeline.Cursor | None:
-    """Raises NotFound for what is none of ours, as the other lists do."""
+    """Return what `next` led to. Raises ValidationError for what is none of ours."""
     if not text:
         return None
     try:
         return timeline.Cursor.decoded(text)
     except ValueError:  # binascii.Error and UnicodeDecodeError are ValueErrors
-        raise NotFound(_("That cursor is none of ours.")) from None
+        raise _wrong() from None
