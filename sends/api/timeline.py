@@ -135,4 +135,5 @@ def _decoded(text: str | None) -> timeline.Cursor | None:
     try:
         return timeline.Cursor.decoded(text)
     except ValueError:  # binascii.Error and UnicodeDecodeError are ValueErrors
-        raise _wrong() from None
+        wrong = _("That cursor is none of ours.")
+        raise ValidationError({"cursor": wrong}) from None
