@@ -73,7 +73,7 @@ class NewLinksSerializer(serializers.Serializer[Any]):
     )
 
 
-class LinkSerializer(serializers.Serializer[Any]):
+class PersonalLinkSerializer(serializers.Serializer[Any]):
     userid = serializers.CharField()
     url = serializers.URLField()
 
@@ -82,7 +82,7 @@ class LinksSerializer(serializers.Serializer[Any]):
     """A link for each userid, good for one visitor."""
 
     expires_at = serializers.DateTimeField()
-    links = LinkSerializer(many=True)
+    links = PersonalLinkSerializer(many=True)
 
 
 class BindingExchange(GenericAPIView[Recipient]):
