@@ -5,8 +5,6 @@ what it pushes and answers. Entries are only ever added; an Acceptance is what t
 up to (sends.ledger), and can be counted again at any time.
 """
 
-from typing import ClassVar
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -62,7 +60,7 @@ class Acceptance(models.Model):
     # From with_terms().
     long_term: bool = False
 
-    objects: ClassVar[models.Manager["Acceptance"]] = AcceptanceQuerySet.as_manager()
+    objects = AcceptanceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("acceptance")

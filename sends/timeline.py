@@ -11,13 +11,14 @@ from django.utils import timezone
 from users.models import OpenID, Recipient
 
 from . import preflight, reporting
-from .models import Delivery
+from .models import AcceptanceEntry, Delivery
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that happened. `what` is "bound", "followed", "unfollowed", "delivery"
-    or "receipt"; `meaning` and `advice` are in the reader's language."""
+    """One thing that happened. `what` is "bound", "followed", "unfollowed", "accepted"
+    or "rejected" (a subscribe-notification, `template_id`), "delivery" or "receipt";
+    `meaning` and `advice` are in the reader's language."""
 
     at: datetime
     what: str
@@ -26,6 +27,7 @@ class Item:
     delivery: Delivery | None = None
     meaning: str = ""
     advice: str = ""
+    template_id: str = ""
 
 
 class Cursor(NamedTuple):
@@ -76,12 +78,13 @@ def read(userid: str, cursor: Cursor | None = None) -> Page:
     if found.next:
         oldest = min(item.at for item in items if item.what == "delivery")
         following = Cursor(found.next, oldest)
+    since, until = following and following.before, cursor and cursor.before
     items += [
         item
         for item in _of_bindings(bindings)
-        if (cursor is None or item.at < cursor.before)
-        and (following is None or item.at >= following.before)
+        if (until is None or item.at < until) and (since is None or item.at >= since)
     ]
+    items += _of_choices(openids, since, until)
     items.sort(key=lambda item: item.at, reverse=True)
     return Page(items, following)
 
@@ -92,6 +95,30 @@ def _of_bindings(bindings: Iterable[OpenID]) -> Iterator[Item]:
         if one.followed is not None and one.followed_at is not None:
             what = "followed" if one.followed else "unfollowed"
             yield Item(one.followed_at, what, one.channel.code, one.openid)
+
+
+def _of_choices(
+    openids: list[str], since: datetime | None, until: datetime | None
+) -> Iterator[Item]:
+    """Yield what the person accepted and rejected at or after `since`, before `until`.
+    What messages used are deliveries of their own."""
+    kinds = {
+        AcceptanceEntry.Kind.ACCEPTED: "accepted",
+        AcceptanceEntry.Kind.REJECTED: "rejected",
+    }
+    found = AcceptanceEntry.objects.filter(
+        acceptance__openid__in=openids, kind__in=kinds
+    ).select_related("acceptance__channel")
+    if since is not None:
+        found = found.filter(at__gte=since)
+    if until is not None:
+        found = found.filter(at__lt=until)
+    for entry in found:
+        of = entry.acceptance
+        what = kinds[AcceptanceEntry.Kind(entry.kind)]
+        yield Item(
+            entry.at, what, of.channel.code, of.openid, template_id=of.template_id
+        )
 
 
 def _of_delivery(row: Delivery) -> Iterator[Item]:

@@ -31,6 +31,7 @@ SHOWN = {
     "what": "delivery",
     "channel": "hr",
     "openid": "oSB0000000000000000000000001",
+    "template_id": "",
     "msgid": "v:1t:1763812800p:12345678n:123456",
     "title": "Meeting on Monday",
     "status": "refused",
@@ -46,11 +47,22 @@ class TimelineItemSerializer(serializers.Serializer[timeline.Item]):
 
     at = serializers.DateTimeField()
     what = serializers.ChoiceField(
-        ["bound", "followed", "unfollowed", "delivery", "receipt"],
+        [
+            "bound",
+            "followed",
+            "unfollowed",
+            "accepted",
+            "rejected",
+            "delivery",
+            "receipt",
+        ],
         help_text=gettext_lazy("bound: the openID was uploaded, entered or changed."),
     )
     channel = serializers.CharField()
     openid = serializers.CharField()
+    template_id = serializers.CharField(
+        help_text=gettext_lazy("Of what was accepted or rejected, else empty.")
+    )
     msgid = serializers.CharField(
         source="delivery.send.msgid", default=None, allow_null=True
     )
@@ -92,8 +104,8 @@ class Timeline(GenericAPIView[Any]):
     @extend_schema(
         operation_id="recipients_timeline",
         summary="What happened to a person",
-        description=f"OpenIDs, follows, deliveries and receipts, newest first; of "
-        f"deliveries also why they failed. `status` is one of "
+        description=f"OpenIDs, follows, acceptances, deliveries and receipts, newest "
+        f"first; of deliveries also why they failed. `status` is one of "
         f"{', '.join(DELIVERY_STATUSES)}. Whoever asks from the console needs to see "
         f"both sends and recipients.",
         parameters=[

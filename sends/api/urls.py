@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from . import callback_urls, strategies, timeline, views
+from . import acceptances, callback_urls, strategies, timeline, views
 
 # Opaque, with colons: raw or as %3A is the same here.
 SEND = r"^sends/(?P<msgid>[A-Za-z0-9:._-]{1,64})"
@@ -15,6 +15,7 @@ urlpatterns = [
     re_path(rf"{SEND}/resume/\Z", views.SendResume.as_view()),
     re_path(rf"{SEND}/cancel/\Z", views.SendCancel.as_view()),
     path("events/", views.EventList.as_view()),
+    path("acceptances/", acceptances.AcceptanceList.as_view()),
     re_path(
         r"^recipients/(?P<userid>[^/\x00]{1,64})/timeline/\Z",
         timeline.Timeline.as_view(),
