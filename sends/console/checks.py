@@ -13,7 +13,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from channels_wechat.wechat.limits import Problem
-from sends import control, exporting, preflight, previewing, reading, reporting
+from sends import (
+    audience,
+    control,
+    drafting,
+    exporting,
+    preflight,
+    previewing,
+    reading,
+    reporting,
+)
 from sends.models import Delivery, Send
 
 from .pages import (
@@ -46,6 +55,8 @@ def check(request: HttpRequest, pk: int) -> HttpResponse:
     if not send.data:
         return to_step(send, "values")
     if request.method == "POST":
+        if "unreachable" in request.POST:
+            return _choose(request, send)
         return _accept(request, send)
     try:
         report = preflight.start(send)
@@ -61,8 +72,20 @@ def check(request: HttpRequest, pk: int) -> HttpResponse:
         person=(person := previewing.person_at(send)),
         card=previewing.card(send, person),
         token=secrets.token_hex(8),
+        forecast=audience.counts(send) if send.template.is_subscribe else None,
         **_told(send, report),
     )
+
+
+def _choose(request: HttpRequest, send: Send) -> HttpResponse:
+    """Skip people of whom no acceptance is left, or try them."""
+    skip = request.POST["unreachable"] != "try"
+    try:
+        if skip != send.skip_unreachable:
+            drafting.change(send, skip_unreachable=skip)
+    except control.WrongState:
+        return to_send(send)
+    return to_step(send, "check")
 
 
 def _told(send: Send, report: preflight.Report) -> dict[str, Any]:

@@ -19,6 +19,9 @@ LOOKED_THROUGH = 5000
 
 KINDS = {
     "templatesendjobfinish": _("Receipt"),
+    "subscribe_msg_sent_event": _("Receipt"),
+    "subscribe_msg_popup_event": _("Asked to accept notifications"),
+    "subscribe_msg_change_event": _("Changed the notification settings"),
     "subscribe": _("Follows"),
     "unsubscribe": _("Unfollows"),
     "scan": _("Scanned a code"),

@@ -117,6 +117,11 @@ def _pause(found: Send) -> dict[str, Any]:
         case Send.PauseCode.OPERATOR:
             title = _("Paused by %(name)s") % {"name": found.paused_by}
             fix = _("Press Resume to go on where it stopped.")
+        case Send.PauseCode.SILENCE:
+            fix = _(
+                "Nothing may be repeated after an unseen answer, so the send rests. It "
+                "goes on by itself, or press Resume."
+            )
         case Send.PauseCode.DISABLED:
             fix = _("Enable the channel, then press Resume.")
         case Send.PauseCode.UNKNOWN_ERRORS:
@@ -267,7 +272,7 @@ def _again_groups(found: Send, reasons: list[reporting.Reason]) -> list[dict[str
             again.UNKNOWN,
             found.n_unknown,
             _("Sent, but WeChat's answer was never seen"),
-            _("Some of them have the message already and will get it twice."),
+            _again_warning(found),
         ),
     ]
     offered = [group for group in groups if group[1]]
@@ -281,6 +286,17 @@ def _again_groups(found: Send, reasons: list[reporting.Reason]) -> list[dict[str
         }
         for word, count, text, warning in offered
     ]
+
+
+def _again_warning(found: Send) -> str:
+    """Say what a repeat after an unseen answer risks."""
+    if found.template and found.template.is_subscribe:
+        return _(
+            "A subscribe-notification has nothing by which WeChat would recognise a "
+            "repeat: whoever has it already gets it twice, and each one uses an "
+            "acceptance. Better wait for the receipts, which come for a day."
+        )
+    return _("Some of them have the message already and will get it twice.")
 
 
 @needs("sends.add_send")
