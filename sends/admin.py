@@ -8,11 +8,14 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from unfold.admin import ModelAdmin
 
+from templates_mgmt.admin import TemplateAdmin
+
 from .console import (
     checks,
     events,
     history,
     overview,
+    reach,
     results,
     reviewing,
     status_callbacks,
@@ -45,6 +48,7 @@ class SendAdmin(ModelAdmin):
             ("", overview.overview, "changelist"),
             ("add/", steps.add, "add"),
             ("template/<int:template_pk>/card/", steps.template_card, "template_card"),
+            ("template/<int:template_pk>/reach/", reach.reach, "reach"),
             ("<int:pk>/", results.send, "change"),
             ("<int:pk>/template/", steps.template, "template"),
             ("<int:pk>/audience/", steps.audience_step, "audience"),
@@ -124,5 +128,7 @@ class StatusBatchAdmin(ModelAdmin):
         return False
 
 
+# Templates know nothing of sends: what their pages show of acceptances is from here.
+TemplateAdmin.extra_panels.append("sends/_on_template.html")
 admin.site.register(CallbackURL, status_callbacks.CallbackURLAdmin)
 admin.site.register(Strategy, strategies.StrategyAdmin)

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 
 from django.utils import timezone
 
+from templates_mgmt.models import Template
 from users.models import OpenID, Recipient
 
 from . import preflight, reporting
@@ -17,8 +18,8 @@ from .models import AcceptanceEntry, Delivery
 @dataclass(frozen=True)
 class Item:
     """One thing that happened. `what` is "bound", "followed", "unfollowed", "accepted"
-    or "rejected" (a subscribe-notification, `template_id`), "delivery" or "receipt";
-    `meaning` and `advice` are in the reader's language."""
+    or "rejected" (a subscribe-notification, `template_id`, its title in `meaning`),
+    "delivery" or "receipt"; `meaning` and `advice` are in the reader's language."""
 
     at: datetime
     what: str
@@ -109,15 +110,25 @@ def _of_choices(
     found = AcceptanceEntry.objects.filter(
         acceptance__openid__in=openids, kind__in=kinds
     ).select_related("acceptance__channel")
+    titles: dict[tuple[int, str], str] = {}
     if since is not None:
         found = found.filter(at__gte=since)
     if until is not None:
         found = found.filter(at__lt=until)
     for entry in found:
         of = entry.acceptance
+        template = (of.channel_id, of.template_id)
+        if template not in titles:
+            same = Template.objects.filter(channel=template[0], template_id=template[1])
+            titles[template] = same.values_list("title", flat=True).first() or ""
         what = kinds[AcceptanceEntry.Kind(entry.kind)]
         yield Item(
-            entry.at, what, of.channel.code, of.openid, template_id=of.template_id
+            entry.at,
+            what,
+            of.channel.code,
+            of.openid,
+            meaning=titles[template],
+            template_id=of.template_id,
         )
 
 

@@ -1,7 +1,7 @@
 """The console's template pages and the Refresh buttons."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -80,6 +80,9 @@ class TemplateAdmin(ModelAdmin):
     ordering = ["channel__name", "title", "pk"]
     list_before_template = "templates_mgmt/_channels.html"
     list_per_page = 50
+
+    # What other apps show on a template's page; templates know nothing of them.
+    extra_panels: ClassVar[list[str]] = []
 
     class Media:
         js = ["jums/forms.js"]
@@ -200,6 +203,7 @@ class TemplateAdmin(ModelAdmin):
             "may_refresh": request.user.has_perm(REFRESH),
             "may_remove": not template.removed_at
             and request.user.has_perm(library_pages.REMOVE),
+            "extra_panels": self.extra_panels,
             **(extra_context or {}),
         }
         return TemplateResponse(request, "templates_mgmt/template.html", context)

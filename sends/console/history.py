@@ -28,6 +28,8 @@ HAPPENED: Final = {
         gettext_lazy("WeChat refuses messages to them until they follow again."),
         "person_remove",
     ),
+    "accepted": (gettext_lazy("Accepted a subscribe-notification"), "", "task_alt"),
+    "rejected": (gettext_lazy("Rejected a subscribe-notification"), "", "block"),
 }
 
 
@@ -70,4 +72,4 @@ def _told(item: timeline.Item, names: Mapping[str, str]) -> dict[str, Any]:
         told["word"] = Delivery.Status(item.delivery.status).name.lower()
         return told
     title, meaning, icon = HAPPENED.get(item.what, (item.what, item.meaning, "info"))
-    return {**told, "title": title, "meaning": meaning, "icon": icon}
+    return {**told, "title": title, "meaning": meaning or item.meaning, "icon": icon}
