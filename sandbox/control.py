@@ -3,22 +3,20 @@
 import itertools
 import json
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from . import accounts, calls, faults, inside, people, pushing, subscribing
+from . import accounts, calls, inside, looking, people, pushing, subscribing
 from .accounts import Account
 from .answers import ERRMSG, Refusal, dump
 from .chat import FOLLOWED
 from .http import Reply, Request, payload
-from .library import LIBRARY
 from .people import BLACKLISTED, BLOCKS, FOLLOWS
 from .platform_control import NotThere, PlatformControl
 from .pushing import Push, Pusher
-from .world import Shown, World
+from .world import World
 
 JSON = "application/json; charset=utf-8"
 
@@ -34,13 +32,6 @@ class Refused(Exception):
 Body = dict[str, Any]
 Answer = Body | list[Any] | Awaitable[Body]
 Call = Callable[["Control", Request, Body, list[str]], Answer]
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.argument(name)
-    if text and not text.lstrip("-").isdigit():
-        raise Refused(422, f"{name}: a whole number")
-    return int(text) if text else default
 
 
 class Control:
@@ -91,201 +82,13 @@ class Control:
             raise Refused(404, f"no account {appid}")
         return account
 
-    # -- looking -----------------------------------------------------------------------
-    def state(self, request: Request, body: Body, rest: list[str]) -> Body:
-        return {
-            "accounts": [self._summary(a) for a in self.world.accounts.values()],
-            "settings": self.world.settings.listing(),
-            "faults": self.world.faults.listing(),
-            "fault_kinds": {kind: text for kind, (_a, text) in faults.KINDS.items()},
-            "library": {
-                short: {"title": title, "keywords": list(keywords)}
-                for short, (title, keywords) in LIBRARY.items()
-            },
-            "seq": self.world.seq,
-        }
-
-    def _summary(self, account: Account) -> Body:
-        inbox = self.world.inboxes[account.appid]
-        callback = account.callback
-        return {
-            "appid": account.appid,
-            "secret": account.secret,
-            "original_id": account.original_id,
-            "name": account.name,
-            "kind": account.kind,
-            "cannot": account.cannot,
-            "verified": account.verified,
-            "authorised": account.appid in self.world.platform.grants,
-            "ip_whitelist": account.ip_whitelist,
-            "callback": asdict(callback) if callback else None,
-            "refuses": account.refuses,
-            "people": len(account.people),
-            "followers": account.following,
-            "templates": [t.listing() for t in account.templates.values()],
-            "used": account.used,
-            "limits": {**accounts.DAILY_LIMITS[account.kind], **account.limits},
-            "miniprograms": account.miniprograms,
-            "accepted": inbox.accepted_count,
-            "repeated": inbox.repeated_count,
-            "shown": inbox.shown_count,
-            "receipts": self._receipts(account),
-            "pushes": list(self.pusher.outbox(account.appid).recent)[-20:],
-        }
-
-    def _receipts(self, account: Account) -> Body:
-        outbox = self.pusher.outbox(account.appid)
-        return {
-            "scheduled": outbox.scheduled,
-            "waiting": outbox.scheduled - outbox.answered - outbox.given_up,
-            "answered": outbox.answered,
-            "given_up": outbox.given_up,
-            "attempts": outbox.attempts,
-        }
-
-    def list_accounts(self, request: Request, body: Body, rest: list[str]) -> Answer:
-        if rest:
-            return self._summary(self.account(rest[0]))
-        return [self._summary(a) for a in self.world.accounts.values()]
-
-    def stats(self, request: Request, body: Body, rest: list[str]) -> Body:
-        by_path: dict[str, Counter[str]] = {}
-        for (_appid, path, errcode), count in self.world.calls.items():
-            by_path.setdefault(path, Counter())[str(errcode)] += count
-        inboxes = self.world.inboxes.values()
-        outboxes = self.pusher.of_accounts()
-        return {
-            "calls": by_path,
-            "accepted": sum(i.accepted_count for i in inboxes),
-            "repeated": sum(i.repeated_count for i in inboxes),
-            "shown": sum(i.shown_count for i in inboxes),
-            "tokens_issued": self.world.tokens.issued,
-            "receipts": {
-                "scheduled": sum(o.scheduled for o in outboxes),
-                "waiting": self.pusher.waiting(),
-                "answered": sum(o.answered for o in outboxes),
-                "given_up": sum(o.given_up for o in outboxes),
-                "attempts": sum(o.attempts for o in outboxes),
-            },
-            "seconds": round(time.time() - self.world.started_at, 3),
-        }
-
-    def shown(self, request: Request, body: Body, rest: list[str]) -> Body:
-        """How often each openid was shown a message: the proof of "exactly once"."""
-        per_openid: Counter[str] = Counter()
-        per_message = 0
-        for openid, times in self.world.shown_counts(
-            request.argument("appid"),
-            request.argument("template_id"),
-            request.argument("client_msg_id"),
-        ):
-            per_openid[openid] += times
-            per_message = max(per_message, times)
-        only = request.argument("openid")
-        if only:
-            per_openid = Counter({only: per_openid[only]})
-        answer: Body = {
-            "total": sum(per_openid.values()),
-            "openids": len(per_openid),
-            "max_per_openid": max(per_openid.values(), default=0),
-            "max_per_message": per_message,
-            "more_than_once": [o for o, n in per_openid.items() if n > 1][:1000],
-        }
-        if request.argument("counts"):
-            answer["counts"] = per_openid
-        return answer
-
-    def messages(self, request: Request, body: Body, rest: list[str]) -> Body:
-        """Messages of one openid, newest last; `before` (a seq) pages backwards."""
-        account = self.account(request.argument("appid"))
-        openid = request.argument("openid")
-        limit = min(max(_number(request, "limit", 50), 1), 1000)
-        before = _number(request, "before", 0)
-        inbox = self.world.inboxes[account.appid]
-        if openid:
-            found = inbox.messages.get(openid, [])
-            pairs = [(openid, m) for m in found if not before or m.seq < before]
-        else:
-            every = ((o, m) for o, ms in inbox.messages.items() for m in ms)
-            fitting = [p for p in every if not before or p[1].seq < before]
-            pairs = sorted(fitting, key=lambda pair: pair[1].seq)
-        page = pairs[-limit:]
-        more = len(pairs) > len(page)
-        return {
-            "messages": [self.message(account, o, m) for o, m in page],
-            "before": page[0][1].seq if page and more else None,
-        }
-
-    def message(self, account: Account, openid: str, shown: Shown) -> Body:
-        """A message as its phone shows it."""
-        call = json.loads(shown.body)
-        removed = self.world.inboxes[account.appid].removed
-        notices = self.world.subscriptions[account.appid].templates
-        found = shown.template_id
-        template = (
-            account.templates.get(found) or notices.get(found) or removed.get(found)
-        )
-        miniprogram = call.get("miniprogram") or {}
-        return {
-            "seq": shown.seq,
-            "openid": openid,
-            "msgid": str(shown.msgid),
-            "at": shown.at,
-            "template_id": shown.template_id,
-            "client_msg_id": shown.client_msg_id,
-            "title": template.title if template else "",
-            "rows": template.rows(call["data"], account.kind) if template else [],
-            "data": call["data"],
-            "url": call.get("url") or call.get("page") or "",
-            "outside": shown.outside,
-            "miniprogram": miniprogram.get("appid") or "",
-            "pagepath": miniprogram.get("pagepath") or "",
-        }
-
-    def call_log(self, request: Request, body: Body, rest: list[str]) -> list[Body]:
-        """The newest calls first."""
-        limit = min(max(_number(request, "limit", 100), 1), 5000)
-        path, appid = request.argument("path"), request.argument("appid")
-        fitting = (
-            line._asdict()
-            for line in reversed(self.world.log)
-            if (not path or line.path == path) and (not appid or line.appid == appid)
-        )
-        return list(itertools.islice(fitting, limit))
-
-    def phones(self, request: Request, body: Body, rest: list[str]) -> Body:
-        """The phones page's poll: people asked for, each with the newest messages."""
-        account = self.account(request.argument("appid"))
-        inbox = self.world.inboxes[account.appid]
-        phones = []
-        for openid in request.argument("openids").split(",")[:24]:
-            state = account.people.get(openid)
-            if state is None:
-                continue
-            found = inbox.messages.get(openid, [])[-12:]
-            phones.append(
-                {
-                    **_person(openid, state),
-                    "messages": [self.message(account, openid, m) for m in found],
-                    "said": [asdict(s) for s in self.world.chats.of(account, openid)],
-                }
-            )
-        return {
-            "phones": phones,
-            "name": account.name,
-            "accepted": inbox.accepted_count,
-            "shown": inbox.shown_count,
-            "receipts": self._receipts(account),
-            "followers": account.following,
-        }
-
     # -- changing ----------------------------------------------------------------------
     def add_account(self, request: Request, body: Body, rest: list[str]) -> Body:
         account = accounts.account_from(body)
         if account.appid in self.world.accounts:
             raise Refused(409, f"{account.appid} is there already")
         self.world.add(account)
-        return self._summary(account)
+        return looking.summary(self, account)
 
     def change_account(self, request: Request, body: Body, rest: list[str]) -> Body:
         if not rest:
@@ -296,7 +99,7 @@ class Control:
             account.add_people(int(body["followers"]) - len(account.people))
         if body.get("kill_tokens"):
             self.world.tokens.kill_all(account.appid)
-        return self._summary(account)
+        return looking.summary(self, account)
 
     def drop_account(self, request: Request, body: Body, rest: list[str]) -> Body:
         if not rest:
@@ -334,14 +137,14 @@ class Control:
         """People of an account by number, name or part of an openid."""
         account = self.account(request.argument("appid"))
         wanted = request.argument("q").strip()
-        limit = min(max(_number(request, "limit", 20), 1), 1000)
+        limit = min(max(looking.number(request, "limit", 20), 1), 1000)
         everyone = account.people.items()
         if wanted.isdigit():
             number = int(wanted)
             found = (item for item in everyone if item[1] >> 3 == number)
         else:
             found = (item for item in everyone if _is_called(*item, wanted.lower()))
-        return [_person(*item) for item in itertools.islice(found, limit)]
+        return [looking.person(*item) for item in itertools.islice(found, limit)]
 
     async def change_person(self, body: Body, openid: str) -> Body:
         """Follow, unfollow (both push an event), block or blacklist."""
@@ -359,7 +162,7 @@ class Control:
                 chats = self.world.chats
                 chats.open(account, openid, time.time(), FOLLOWED)
             await self._push(account, openid, event)
-        return _person(openid, account.people[openid])
+        return looking.person(openid, account.people[openid])
 
     async def push(self, body: Body) -> Body:
         """Push any event now: {"appid","openid","fields": {"Event": …}}."""
@@ -424,18 +227,6 @@ class Control:
         return calls.remove_template(self.world, self.account(rest[0]), request)
 
 
-def _person(openid: str, state: int) -> Body:
-    number = state >> 3
-    return {
-        "openid": openid,
-        "n": number,
-        **people.person(number)._asdict(),
-        "follows": bool(state & FOLLOWS),
-        "blocks": bool(state & BLOCKS),
-        "blacklisted": bool(state & BLACKLISTED),
-    }
-
-
 def _is_called(openid: str, state: int, wanted: str) -> bool:
     found = people.person(state >> 3)
     return (
@@ -468,8 +259,7 @@ def _refusal(status: int, detail: str) -> Reply:
 
 
 CALLS: dict[tuple[str, str], Call] = {
-    ("GET", "state"): Control.state,
-    ("GET", "accounts"): Control.list_accounts,
+    **looking.CALLS,
     ("POST", "accounts"): Control.add_account,
     ("PATCH", "accounts"): Control.change_account,
     ("DELETE", "accounts"): Control.drop_account,
@@ -479,11 +269,6 @@ CALLS: dict[tuple[str, str], Call] = {
     ("GET", "settings"): Control.show_settings,
     ("PATCH", "settings"): Control.change_settings,
     ("POST", "settings"): Control.change_settings,
-    ("GET", "stats"): Control.stats,
-    ("GET", "shown"): Control.shown,
-    ("GET", "messages"): Control.messages,
-    ("GET", "log"): Control.call_log,
-    ("GET", "phones"): Control.phones,
     ("GET", "people"): Control.people,
     ("PATCH", "people"): lambda c, _request, body, rest: c.change_person(
         body, rest[0] if rest else ""
