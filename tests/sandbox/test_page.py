@@ -96,7 +96,7 @@ def test_the_server_configuration_says_why_it_was_not_saved(visit, sandbox):
     assert sandbox.account()["callback"] is None
 
 
-@pytest.mark.parametrize("place", ["#phones", "#console", "#faults"])
+@pytest.mark.parametrize("place", ["#phones", "#console", "#platform", "#faults"])
 def test_it_fits_a_small_screen(visit, place):
     page = visit(place, width=390)
     page.locator("main > *").first.wait_for()
