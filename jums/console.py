@@ -78,7 +78,7 @@ GROUPS: list[tuple[Promise | str, list[Item]]] = [
             ),
             Item(
                 _("Collect openIDs"),
-                "qr_code_scanner",
+                "fingerprint",
                 "admin:users_loginpage_changelist",
                 "users.view_recipient",
             ),

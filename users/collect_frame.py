@@ -41,8 +41,9 @@ class CollectFrame(ModelAdmin):
     def page(
         self, request: HttpRequest, template: str, title: Any, **context: Any
     ) -> TemplateResponse:
-        frame = {**self.admin_site.each_context(request), "opts": self.opts}
-        return TemplateResponse(request, template, {**frame, "title": title, **context})
+        # Without `opts`: the header would call every page "Login pages".
+        frame = {**self.admin_site.each_context(request), "title": title}
+        return TemplateResponse(request, template, frame | context)
 
     def address(self, address: str, view: Any, name: str) -> URLPattern:
         return path(

@@ -125,9 +125,8 @@ class LoginPageAdmin(FollowerPages):
             "may_bind": self.may_bind(request),
             "subscribe_pages_url": _subscribe_pages_url(request),
         }
-        return self.page(
-            request, "users/collect_channel.html", channel.name, **context | more
-        )
+        title = f"{gettext('Collect openIDs')} · {channel.name}"
+        return self.page(request, "users/collect_channel.html", title, **context | more)
 
     def link_view(self, request: HttpRequest, code: str) -> HttpResponse:
         """Make a link that binds; shown once, in the answer to the form."""
