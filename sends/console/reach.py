@@ -21,9 +21,11 @@ def reach(request: HttpRequest, template_pk: int) -> HttpResponse:
     """The live part: what the ledger says now, and the last 30 days."""
     template = get_object_or_404(Template, pk=template_pk, kind=Template.Kind.SUBSCRIBE)
     now = forecasting.reach(template)
-    growth = cache.get_or_set(
-        f"reach:{template.pk}", lambda: forecasting.growth(template), KEPT_S
-    )
+    key = f"reach:{template.pk}"
+    growth: list[forecasting.Day] | None = cache.get(key)
+    if growth is None:
+        growth = forecasting.growth(template)
+        cache.set(key, growth, KEPT_S)
     days = [*growth[:-1], growth[-1]._replace(reachable=now.reachable)]
     grown = now.reachable - days[0].reachable
     return fragment(
