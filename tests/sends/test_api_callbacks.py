@@ -6,87 +6,25 @@ from datetime import timedelta
 
 import pytest
 from celery import current_app
-from django.test import Client
 from django.utils import timezone
 
 from channels_wechat.models import Channel
 from channels_wechat.wechat.callbacks import MAX_BODY_BYTES
-from channels_wechat.wechat.crypto import MessageCrypt, sign
 from sends import receipts
 from sends.api import ringing
 from sends.models import CallbackRefusal, Delivery, InboundEvent, Send
 from tests.factories import ChannelFactory, SendFactory
 
+from .pushes import RECEIPT, WeChat
+
 pytestmark = pytest.mark.django_db
 OTHER_KEY = "GFEDCBA9876543210zyxwvutsrqponmlkjihgfedcba"
 
-RECEIPT = """<xml><ToUserName><![CDATA[{to}]]></ToUserName>
-<FromUserName><![CDATA[o-1]]></FromUserName><CreateTime>{at}</CreateTime>
-<MsgType><![CDATA[event]]></MsgType><Event><![CDATA[TEMPLATESENDJOBFINISH]]></Event>
-<MsgID>{msgid}</MsgID><Status><![CDATA[{status}]]></Status></xml>"""
 EVENT = """<xml><ToUserName>{to}</ToUserName><FromUserName>o-1</FromUserName>
 <CreateTime>{at}</CreateTime><MsgType>event</MsgType><Event>{event}</Event></xml>"""
 TEXT = """<xml><ToUserName>{to}</ToUserName><FromUserName>o-1</FromUserName>
 <CreateTime>{at}</CreateTime><MsgType>text</MsgType><Content>hi</Content>
 <MsgId>6425</MsgId></xml>"""
-
-
-class WeChat:
-    """Pushes to a channel as WeChat would, in the channel's own mode unless told."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel, self.client = channel, Client()
-        self.path = f"/v1/wechatoa/callback/{channel.code}"
-
-    def query(self, *parts: str, at: float | None = None, **more: str) -> dict:
-        stamp = str(int(at or time.time()))
-        token = self.channel.callback_token
-        return {
-            "timestamp": stamp,
-            "nonce": "1320562132",
-            "signature": sign(token, stamp, "1320562132"),
-            **(
-                {"msg_signature": sign(token, stamp, "1320562132", *parts)}
-                if parts
-                else {}
-            ),
-            **more,
-        }
-
-    def push(
-        self, text, *, mode=None, key=None, appid=None, at=None, path=None, **more
-    ):
-        mode = mode or self.channel.callback_mode
-        if mode == "plain":
-            return self.post(text, self.query(at=at, **more), path)
-        crypt = MessageCrypt(
-            self.channel.callback_token,
-            key or self.channel.encoding_aes_key,
-            appid or self.channel.appid,
-        )
-        encrypted = crypt.encrypt(text)
-        query = {**self.query(encrypted, at=at), "encrypt_type": "aes", **more}
-        if text.startswith("{"):
-            outer = json.loads(text) if mode == "compatible" else {}
-            body = json.dumps(
-                {**outer, "ToUserName": self.channel.original_id, "Encrypt": encrypted}
-            )
-        else:
-            to_user = f"<ToUserName>{self.channel.original_id}</ToUserName>"
-            readable = text[5:-6] if mode == "compatible" else to_user
-            body = f"<xml>{readable}<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>"
-        return self.post(body, query, path)
-
-    def post(self, body, query, path=None):
-        return self.client.post(
-            path or self.path, body, content_type="text/xml", query_params=query
-        )
-
-    def receipt(self, msgid=1, status="success", **how):
-        text = RECEIPT.format(
-            to=self.channel.original_id, at=int(time.time()), msgid=msgid, status=status
-        )
-        return self.push(text, **how)
 
 
 @pytest.fixture(params=["plain", "compatible", "safe"])
@@ -134,7 +72,9 @@ def test_json_with_the_other_spelling(any_mode):
 
 
 def test_a_repeat_is_stored_once(wechat):
-    text = RECEIPT.format(to="gh_1", at=1700000000, msgid=5, status="success")
+    text = RECEIPT.format(
+        to="gh_1", openid="o-1", at=1700000000, msgid=5, status="success"
+    )
 
     answers = [wechat.push(text).content for _ in range(3)]
 
@@ -237,7 +177,9 @@ class TestRefused:
 
 def test_in_compatible_mode_only_the_encrypted_part_is_believed(db):
     wechat = WeChat(ChannelFactory(callback_mode="compatible"))
-    text = RECEIPT.format(to="gh_1", at=int(time.time()), msgid=5, status="success")
+    text = RECEIPT.format(
+        to="gh_1", openid="o-1", at=int(time.time()), msgid=5, status="success"
+    )
 
     assert wechat.push(text, mode="plain").status_code == 403
     wechat.push(text)
