@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 _TWENTY = _("Up to 20 characters.")
@@ -43,7 +43,7 @@ def hint(field: Mapping[str, Any], kind: str) -> str:
     """Return the sentence for a field of a template of this kind; "" for a type that
     we do not know."""
     if values := field.get("values"):
-        return _now("One of: %(values)s") % {"values": " · ".join(values)}
+        return gettext("One of: %(values)s") % {"values": " · ".join(values)}
     type_ = field["type"]
     own = SUBSCRIBE_HINTS if kind == "subscribe" else {}
     return str(own.get(type_, HINTS.get(type_, "")))
