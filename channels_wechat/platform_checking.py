@@ -7,8 +7,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
 from . import platforms, reaching
-from .authorising import PROBLEMS, kind_problem
 from .findings import Finding, Found, Level, Sentence, refused
+from .granting import PROBLEMS, kind_problem
 from .models import Authorization, Channel, Platform
 from .platform_tokens import ComponentSource
 from .wechat.errors import WeChatError, error_for

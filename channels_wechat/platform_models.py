@@ -101,7 +101,7 @@ class PlatformLink(models.Model):
     )
     expires_at = models.DateTimeField()
     state = models.CharField(max_length=7, choices=State.choices, default=State.WAITING)
-    # A stable word for why not (see authorising.PROBLEMS), or WeChat's refusal.
+    # A stable word for why not (see granting.PROBLEMS), or WeChat's refusal.
     problem = models.CharField(max_length=20, blank=True)
     errcode = models.IntegerField(null=True)
     errmsg = models.CharField(max_length=500, blank=True)

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from . import authorising, checking, links, platforms, qr
+from . import authorising, checking, granting, links, platforms, qr
 from .models import Platform, PlatformEvent, PlatformLink
 from .wechat.callbacks import MAX_BODY_BYTES, PushRefused, verify_url
 from .wechat.component_events import open_event
@@ -158,7 +158,7 @@ def told(link: PlatformLink) -> dict[str, object]:
     refused = None
     if link.errmsg:
         refused = checking.refusal(error_for(link.errcode, link.errmsg))
-    problem = authorising.PROBLEMS.get(link.problem)
+    problem = granting.PROBLEMS.get(link.problem)
     return {
         "link": link,
         "refused": refused,
