@@ -49,6 +49,10 @@ class Lease:
         if not self._mine().update(lease_until=_end()):
             raise LeaseLost(self.channel_pk)
 
+    def drain(self) -> Drain:
+        """Return the row of the lease."""
+        return Drain.objects.get(channel_id=self.channel_pk)
+
     def release(self) -> None:
         """Let the next drain in at once."""
         self._mine().update(lease_until=None)

@@ -49,6 +49,11 @@ class Line:
     def is_alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def latency_s(self) -> float:
+        """How long WeChat takes to answer of late; 0.0 before the first answer."""
+        return self._sender.latency_s
+
     def pace(self, connections: int, rate_per_s: float | None) -> None:
         def order(sender: BulkSender) -> None:
             sender.connections, sender.rate_per_s = connections, rate_per_s

@@ -300,6 +300,10 @@ class Drain(models.Model):
     # Nothing is sent before: WeChat asked for a pause, or cannot be reached.
     hold_until = models.DateTimeField(null=True)
     hold_reason = models.CharField(max_length=500, blank=True)
+    # What share of the channel's own pace is used, since when, and what slowed it.
+    pace = models.FloatField(default=1.0)
+    paced_at = models.DateTimeField(null=True)
+    pace_reason = models.CharField(max_length=200, blank=True)
 
     def __str__(self) -> str:
         return f"drain of channel {self.channel_id}"

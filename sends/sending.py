@@ -36,6 +36,7 @@ from .claiming import Claimer
 from .leases import Lease, LeaseLost
 from .ledger import ERRCODE_NONE_LEFT as NONE_LEFT
 from .models import Chunk, Delivery, Drain, Send
+from .pacing import Pace, is_trouble
 from .querysets import ROWS_A_CHUNK
 from .recording import Book
 from .underway import Out
@@ -120,6 +121,8 @@ class _Drain:
     logged: set[int | None] = field(default_factory=set)
     shares: defaultdict[int, Share] = field(default_factory=lambda: defaultdict(Share))
     released: set[int] = field(default_factory=set)  # go on although much is refused
+    pace: Pace = field(init=False)
+    paced: tuple[int, float | None] = (0, None)
 
     def run(self) -> None:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
@@ -144,7 +147,8 @@ class _Drain:
     # -- the loop ----------------------------------------------------------------------
 
     def _pump(self) -> None:
-        self.line.pace(self.channel.connections, self.channel.rate_per_s)
+        self.pace = Pace.of(self.lease.drain(), timezone.now())
+        self._keep_pace()
         controlled = flushed = looked = timezone.now()
         more = True
         while True:
@@ -153,6 +157,7 @@ class _Drain:
                 controlled = now
                 self.lease.hold()
                 self._control()
+                self._adapt(now)
                 if stopping.is_set() and not self.closing:
                     self._close()
             if more or (now - looked).total_seconds() >= CONTROL_S:
@@ -193,9 +198,6 @@ class _Drain:
         channel = Channel.objects.get(pk=self.channel.pk)
         if not channel.enabled:
             control.pause_for(channel, Send.PauseCode.DISABLED, None, "")
-        paced = (channel.connections, channel.rate_per_s)
-        if paced != (self.channel.connections, self.channel.rate_per_s) and self.out:
-            self.line.pace(*paced)
         self.channel = channel
         found = dict(
             Send.objects.running()
@@ -207,6 +209,24 @@ class _Drain:
         if any(out.claim.send.pk not in self.running for out in self.out.values()):
             self._withdraw()
         return bool(self.running)
+
+    def _adapt(self, now: datetime) -> None:
+        """Go faster again while all is well, slower when answers take longer."""
+        self.pace.faster(now)
+        self.pace.watch(self.line.latency_s, now)
+        self._keep_pace()
+
+    def _slow_down(self, error: errors.WeChatError) -> None:
+        self.pace.slower(timezone.now(), str(error))
+        self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        """Tell the line, and whoever looks, if the pace has changed."""
+        limits = self.pace.limits(self.channel)
+        if limits != self.paced:
+            self.paced = limits
+            self.line.pace(*limits)
+            self.pace.keep(self.channel.pk)
 
     def _running_now(self) -> set[int]:
         sends = Send.objects.running().filter(channel=self.channel)
@@ -286,6 +306,8 @@ class _Drain:
             self._renew_token(out, error)
             return
         del self.out[out.call.key]
+        if is_trouble(error):
+            self._slow_down(error)
         claim, row = out.claim, out.row
         kind = None
         if error.errcode in OF_ONE_KIND and claim.send.template:

@@ -41,6 +41,8 @@ MAX_ANSWER_BYTES = 64 * 1024
 FIRST_CONNECTIONS = 4
 # Rate limits are kept to by the millisecond; this much may be caught up in one go.
 BURST_S = 0.05
+# Of one answer in the mean of the latest ones.
+LATENCY_WEIGHT = 0.02
 
 
 class Outcome(enum.StrEnum):
@@ -146,6 +148,8 @@ class BulkSender:
         self.rate_per_s = rate_per_s
         self._tripwire = tripwire
         self.halted = False
+        # How long WeChat takes to answer of late, in seconds; 0.0: no answer yet.
+        self.latency_s = 0.0
         self._next_start = 0.0
         self._answered_once = False
         self._queue: deque[tuple[Call, str]] = deque()
@@ -344,6 +348,8 @@ class BulkSender:
                 transfer = self._finish(curl)
                 self._answered_once = True
                 status = curl.getinfo(pycurl.RESPONSE_CODE)
+                took_s = curl.getinfo(pycurl.TOTAL_TIME)
+                self.latency_s += (took_s - self.latency_s) * LATENCY_WEIGHT
                 raw = b"".join(transfer.received)
                 self._note(read_answer(transfer.call.key, status, raw), answers)
             for curl, errno, message in failed:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from channels_wechat.wechat import errors
-from sends import brake, canary, control, drafting, preflight, reporting
+from sends import brake, canary, control, drafting, pacing, preflight, reporting
 from sends.models import Delivery, Drain, Send
 from sends.sending import CHINA
 
@@ -94,6 +94,7 @@ def _told(request: HttpRequest, found: Send) -> dict[str, Any]:
         "again": _again_groups(found, reasons),
         "pause": _pause(found) if found.status == status.PAUSED else None,
         "first": _first(found),
+        "slowed": _slowed(found),
         "hold": _hold(found) if found.status == status.RUNNING else None,
         "may_pause": allowed
         and found.status in {status.SCHEDULED, status.PREPARING, status.RUNNING},
@@ -165,6 +166,19 @@ def _china_time(at: datetime | None) -> datetime | None:
     there = at.astimezone(CHINA)
     here = timezone.localtime(at)
     return there if there.utcoffset() != here.utcoffset() else None
+
+
+def _slowed(found: Send) -> dict[str, Any] | None:
+    """Return what share of its pace the send's channel is given, None: all of it."""
+    if found.status != Send.Status.RUNNING:
+        return None
+    drain = Drain.objects.filter(channel=found.channel, pace__lt=1).first()
+    if drain is None:
+        return None
+    pace = pacing.Pace.of(drain, timezone.now())
+    if pace.share == 1:
+        return None
+    return {"percent": round(100 * pace.share), "reason": pace.reason}
 
 
 def _hold(found: Send) -> Drain | None:

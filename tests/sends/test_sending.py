@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from channels_wechat.models import AccessToken, Channel
@@ -341,6 +342,21 @@ def test_45011_lets_the_channel_rest_and_goes_on(channel, prepared, sandbox):
     assert counts(send) == {"accepted": 20}
 
 
+def test_a_busy_wechat_slows_the_channel_down(channel, prepared, sandbox, admin_client):
+    send = prepared(count=200)
+    sandbox.faults(kind="busy", calls=5)
+
+    sending.drain(channel.pk)
+
+    drain = Drain.objects.get(channel=channel)
+    assert counts(send) == {"accepted": 200}
+    assert 0.4 < drain.pace < 0.8
+    assert "-1" in drain.pace_reason
+    Send.objects.filter(pk=send.pk).update(status="running")
+    page = admin_client.get(reverse("admin:sends_send_change", args=[send.pk])).text
+    assert "% of the channel" in page
+
+
 def test_wechat_out_of_reach_loses_and_doubts_nothing(channel, prepared, settings):
     send = prepared(count=60)
     AccessToken.objects.create(
@@ -411,6 +427,23 @@ def test_urgent_sends_go_first(channel, prepared, sandbox):
     first_slow = Delivery.objects.filter(send=slow).order_by("wechat_msgid").first()
     for delivery in Delivery.objects.filter(send=urgent):
         assert delivery.wechat_msgid < first_slow.wechat_msgid
+
+
+def test_an_urgent_send_is_claimed_next_in_the_middle_of_a_large_one(channel, prepared):
+    large = prepared(count=1300, priority=3)
+    lease = Lease.take(channel.pk)
+    claimer = claiming.Claimer(lease)
+    assert claimer.claim(500, 500).claim.send == large
+
+    urgent = prepared(count=2, priority=1)
+
+    assert claimer.claim(500, 500).claim.send == urgent
+    assert claimer.claim(500, 500).claim.send == large
+    control.cancel(large, by="li")
+    assert claimer.claim(500, 500) is None
+    lease.release()
+    sending.drain(channel.pk)
+    assert counts(urgent) == {"accepted": 2}
 
 
 def test_a_slow_channel_claims_only_what_it_can_send_soon(channel, prepared, sandbox):
