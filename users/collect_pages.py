@@ -167,7 +167,7 @@ class LoginPageAdmin(FollowerPages):
         form = FileForm(request.POST, request.FILES)
         if not form.is_valid():
             for sentences in form.errors.values():
-                messages.error(request, sentences[0])
+                messages.error(request, str(sentences[0]))
             return self.to("channel", channel)
         VerificationFile.objects.update_or_create(
             name=form.cleaned_data["file"].name,

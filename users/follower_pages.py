@@ -170,7 +170,7 @@ class FollowerPages(CollectFrame):
         form = BindForm(request.POST)
         if not form.is_valid():
             for sentences in form.errors.values():
-                messages.error(request, sentences[0])
+                messages.error(request, str(sentences[0]))
         else:
             userid, openid = form.cleaned_data["userid"], form.cleaned_data["openid"]
             bound = binding.bind(channel, userid, openid)

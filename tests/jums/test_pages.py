@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from channels_wechat.access_keys import create_access_key
 from channels_wechat.business_channels import create_business_channel
+from channels_wechat.models import Channel
 from jums.management.commands import messages
 from sends.models import (
     CallbackRefusal,
@@ -21,7 +22,7 @@ from sends.models import (
     StatusCallback,
     Strategy,
 )
-from templates_mgmt.models import GeneralTemplate
+from templates_mgmt.models import GeneralTemplate, SubscribePage
 from tests.factories import (
     ChannelFactory,
     OpenIDFactory,
@@ -30,7 +31,10 @@ from tests.factories import (
     TagFactory,
     TemplateFactory,
 )
+from users import followers
 from users.models import (
+    FollowerSync,
+    LoginPage,
     Segment,
     SegmentUser,
     Upload,
@@ -122,6 +126,28 @@ def cast(admin_user):
         ],
     )
     TemplateFactory(channel=channel, title="旧模板", removed_at=now, fields=[])
+    subscribe_page = SubscribePage.objects.create(
+        channel=channel, name="orders", title="订单提醒"
+    )
+    subscribe_page.templates.set(
+        [
+            TemplateFactory(channel=channel, title="发货", kind="subscribe"),
+            TemplateFactory(
+                channel=channel, title="退款", kind="subscribe", removed_at=now
+            ),
+        ]
+    )
+    LoginPage.objects.create(channel=channel, url="https://1.2.3.4/", below=True)
+    followers.watch(channel)
+    followers.heard(channel.pk, [("o" + "2" * 27, True, now)])
+    FollowerSync.objects.update(
+        status="waiting",
+        errcode=45009,
+        errmsg="45009",
+        try_at=now,
+        daily_limit=100,
+        calls_left=0,
+    )
     person = RecipientFactory(userid="u1")
     OpenIDFactory(channel=channel, recipient=person, openid="o" + "1" * 27)
     TagFactory(recipient=person, name="会员")
@@ -257,6 +283,9 @@ def pages(cast):
         holes = re.findall(r"<[^>]+>", route)
         if not holes:
             yield f"/console/{route}"
+        elif holes == ["<slug:code>"]:
+            for code in Channel.objects.values_list("code", flat=True):
+                yield "/console/" + route.replace(holes[0], code)
         elif len(holes) == 1 and re.search(r"(id|pk)>", holes[0]):
             app, model, *_rest = route.split("/")
             keys = cast.get(f"{app}/{model}")
