@@ -8,7 +8,9 @@ from auditlog.registry import auditlog
 from django.contrib.auth.models import Group, User
 
 from channels_wechat.models import AccessKey, BusinessChannel, Channel
-from sends.models import CallbackURL
+from sends.models import CallbackURL, Strategy
+from templates_mgmt.models import GeneralTemplate
+from users.models import Segment, UserList
 
 
 def mask(value: str) -> str:
@@ -63,6 +65,26 @@ def register() -> None:
         mask_callable="jums.audit.mask",
     )
     auditlog.register(CallbackURL, include_fields=["url", "default", "types"])
+    # Who is on a list is too much for a log: how many are tells that it changed.
+    auditlog.register(UserList, include_fields=["name", "kind", "size"])
+    auditlog.register(
+        Segment, include_fields=["name", "any_tags", "all_tags", "none_tags"]
+    )
+    auditlog.register(
+        Strategy, include_fields=["name", "business_channel", "steps", "enabled"]
+    )
+    auditlog.register(
+        GeneralTemplate,
+        include_fields=[
+            "name",
+            "template",
+            "data",
+            "url",
+            "miniprogram_appid",
+            "miniprogram_path",
+            "general",
+        ],
+    )
     auditlog.register(
         User,
         include_fields=[

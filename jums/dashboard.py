@@ -105,7 +105,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "most": max((day.total for day in days), default=0),
             "legend": _legend(days),
             "latest": _lines(
-                Send.objects.exclude(status__in=[*OPEN, "draft"]).order_by(
+                Send.objects.exclude(status__in=[*OPEN, "draft", "in_review"]).order_by(
                     "-created_at"
                 )
             ),
@@ -113,16 +113,18 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if user.has_perm("channels_wechat.view_channel"):
         context["health"] = [_health(channel) for channel in Channel.objects.all()]
     context["add_send_url"] = _address(request, "sends.add_send", "sends_send_add")
-    if not context.get("latest") and not context.get("open_sends"):
+    sent = ("latest", "open_sends", "in_review")
+    if not any(context.get(name) for name in sent):
         context["first_steps"] = _first_steps(request)
     return context
 
 
 def live_context() -> dict[str, Any]:
-    """The part that is fetched again every few seconds: two queries."""
+    """The part that is fetched again every few seconds: three queries."""
     start = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     return {
         "today": _sums(start),
+        "in_review": Send.objects.filter(status="in_review").count(),
         "open_sends": _lines(
             Send.objects.filter(status__in=OPEN).order_by("priority", "-created_at")
         ),

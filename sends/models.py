@@ -199,6 +199,11 @@ class Send(models.Model):
                 name="send_open",
             ),
             models.Index(fields=["created_at"], name="send_created"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(status="in_review"),
+                name="send_in_review",
+            ),
             models.Index(fields=["archived_at", "finished_at"], name="send_old"),
         ]
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from channels_wechat.wechat.limits import PROBLEMS
 from channels_wechat.wechat.messages import placeholders
 
-from .models import Template
+from .models import GeneralTemplate, Template
 from .previewing import NOT_SHOWN
 
 TEXT_AT_MOST = 2000
@@ -45,3 +45,11 @@ def problems(template: Template, data: Mapping[str, str]) -> dict[str, str]:
 def names(data: Mapping[str, str]) -> list[str]:
     """Return the variables that the texts use, in their order."""
     return list(dict.fromkeys(n for text in data.values() for n in placeholders(text)))
+
+
+def variables(row: GeneralTemplate) -> list[str]:
+    """Return the variables of its texts, in the card's order, and of its link."""
+    # PostgreSQL keeps JSON objects in an order of its own.
+    order = [field["key"] for field in row.template.fields]
+    data = {key: row.data[key] for key in order if key in row.data} | row.data
+    return names({**data, "url": row.url, "path": row.miniprogram_path})

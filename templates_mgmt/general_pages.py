@@ -1,6 +1,7 @@
 """The console's pages of general templates: choose a template, then fill its fields."""
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -8,12 +9,16 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from . import general
+from channels_wechat.console import ConsoleAdmin, pill
+
+from . import general, previewing
 from .hints import hint
 from .models import GeneralTemplate, Template
 from .previewing import NOT_SHOWN
@@ -25,6 +30,17 @@ class _GeneralTemplateForm(forms.ModelForm):
     class Meta:
         model = GeneralTemplate
         fields = ("name", "url", "miniprogram_appid", "miniprogram_path", "general")
+        labels: ClassVar = {
+            "miniprogram_appid": gettext_lazy("Mini-program's AppID"),
+            "miniprogram_path": gettext_lazy("Mini-program page"),
+        }
+        help_texts: ClassVar = {
+            "url": gettext_lazy("Opened by a tap. It may hold variables too."),
+            "miniprogram_appid": gettext_lazy(
+                "One that the account is linked to; a tap opens it instead of the link."
+            ),
+            "miniprogram_path": gettext_lazy("It may hold variables too."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,18 +82,20 @@ def form_for(template: Template) -> Any:
     )
 
 
-class GeneralTemplateAdmin(ModelAdmin):
-    list_display = ["name", "number", "template", "channel", "variables", "general"]
+class GeneralTemplateAdmin(ConsoleAdmin):
+    lead = gettext_lazy(
+        "A general template fills a WeChat template with texts; business systems give"
+        " only its number and the variables in them, and know nothing of WeChat."
+    )
+    goes_along = gettext_lazy(
+        "Calls that name its number are refused from then on; what was sent with it"
+        " stays."
+    )
+    list_display = ["name", "number", "template", "channel", "variables", "use"]
     list_filter = ["general", "template__channel"]
-    list_filter_submit = False
     list_select_related = ["template__channel"]
     search_fields = ["name"]
-    compressed_fields = True
-
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
+    change_form_outer_after_template = "templates_mgmt/_general.html"
 
     @admin.display(description=gettext_lazy("number for the API"), ordering="pk")
     def number(self, row: GeneralTemplate) -> int:
@@ -87,9 +105,15 @@ class GeneralTemplateAdmin(ModelAdmin):
     def channel(self, row: GeneralTemplate) -> str:
         return row.template.channel.name
 
+    @admin.display(description=gettext_lazy("use"), ordering="general")
+    def use(self, row: GeneralTemplate) -> SafeString:
+        if row.general:
+            return pill("ok", _("API and console"))
+        return pill("disabled", _("Console only"))
+
     @admin.display(description=gettext_lazy("variables"))
     def variables(self, row: GeneralTemplate) -> str:
-        return ", ".join(general.names({**row.data, "url": row.url}))
+        return ", ".join(general.variables(row)) or "—"
 
     @admin.display(description=gettext_lazy("values"))
     def texts(self, row: GeneralTemplate) -> str:
@@ -113,6 +137,27 @@ class GeneralTemplateAdmin(ModelAdmin):
             .order_by("channel__name", "title", "pk"),
         }
         return TemplateResponse(request, "templates_mgmt/choose.html", context)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> HttpResponse:
+        """The form, the card that it fills, and the call that uses it."""
+        row = self.get_object(request, object_id)
+        context = dict(extra_context or {})
+        if row is not None:
+            context |= {
+                "card_lines": previewing.lines(row.template.fields, row.data),
+                "call": _call(row),
+                "send_url": _send_url(request, row),
+            }
+        response: HttpResponse = super().change_view(
+            request, object_id, form_url, context
+        )
+        return response
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -152,3 +197,29 @@ class GeneralTemplateAdmin(ModelAdmin):
         number = request.GET.get("template", "")[:18]
         current = Template.objects.current().select_related("channel")
         return get_object_or_404(current, pk=number if number.isdecimal() else 0)
+
+
+def _call(row: GeneralTemplate) -> str:
+    """Return the body of a call that sends with it, to copy."""
+    body = {
+        "aud_userid": ["zhangsan"],
+        "template_id": row.pk,
+        "template_para": dict.fromkeys(general.variables(row), "…"),
+    }
+    return json.dumps(body, ensure_ascii=False, indent=2)
+
+
+def _send_url(request: HttpRequest, row: GeneralTemplate) -> str:
+    """Where a send with its texts begins; "" for who may not, or if it is gone."""
+    if row.template.removed_at or not request.user.has_perm("sends.add_send"):
+        return ""
+    try:
+        address = reverse("admin:sends_send_add")
+    except NoReverseMatch:
+        return ""
+    of = {
+        "channel": row.template.channel_id,
+        "template": row.template_id,
+        "general": row.pk,
+    }
+    return f"{address}?{urlencode(of)}"

@@ -116,9 +116,18 @@ def _told(event: InboundEvent) -> dict[str, Any]:
     return {
         "event": event,
         "kind": KINDS.get(event.event, event.event),
+        "outcome": _outcome(event.outcome),
         "openid": reporting.mask(event.openid),
         "word": STATUS_WORDS[event.status],
     }
+
+
+def _outcome(words: str) -> object:
+    """Return a receipt's outcome in our words; WeChat's own stand beside it."""
+    if words == "success":
+        return _("Delivered")
+    plain = " ".join(words.replace("failed:", "").split())
+    return reporting.UNDELIVERED.get(plain, ("", ""))[0]
 
 
 def _refusals(channel: Channel) -> list[dict[str, Any]]:
@@ -127,6 +136,8 @@ def _refusals(channel: Channel) -> list[dict[str, Any]]:
             "refusal": refusal,
             "title": REFUSALS.get(refusal.reason, (refusal.reason, ""))[0],
             "fix": REFUSALS.get(refusal.reason, ("", ""))[1],
+            # English, for the log; what we have words for says the same.
+            "words": "" if refusal.reason in REFUSALS else refusal.detail,
         }
         for refusal in CallbackRefusal.objects.filter(channel=channel).order_by(
             "-last_at"

@@ -71,5 +71,7 @@ def _told(item: timeline.Item, names: Mapping[str, str]) -> dict[str, Any]:
     if item.delivery is not None:
         told["word"] = Delivery.Status(item.delivery.status).name.lower()
         return told
-    title, meaning, icon = HAPPENED.get(item.what, (item.what, item.meaning, "info"))
-    return {**told, "title": title, "meaning": meaning or item.meaning, "icon": icon}
+    title, meaning, icon = HAPPENED.get(item.what, (item.what, "", "info"))
+    # Of acceptances, the item says which template it is about.
+    about = item.meaning or item.template_id
+    return {**told, "title": title, "about": about, "meaning": meaning, "icon": icon}

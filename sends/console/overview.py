@@ -9,22 +9,29 @@ from django.utils.dateparse import parse_date
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 
-from channels_wechat.models import Channel
+from channels_wechat.models import BusinessChannel, Channel
 from sends import reporting
 from sends.models import Send
 
 from .pages import needs, page, sends
 
 PAGE = 30
+# Of the address -> of the model.
+FILTERS = {
+    "channel": "channel",
+    "status": "status",
+    "source": "source",
+    "business": "business_channel",
+}
 
 
 @needs("sends.view_send")
 def overview(request: HttpRequest) -> HttpResponse:
     asked = _asked(request)
     found = sends().order_by("-pk")
-    for name in ("channel", "status", "source"):
+    for name, column in FILTERS.items():
         if asked[name]:
-            found = found.filter(**{name: asked[name]})
+            found = found.filter(**{column: asked[name]})
     if day := _day(asked["since"]):
         found = found.filter(created_at__gte=_midnight(day))
     if day := _day(asked["until"]):
@@ -41,6 +48,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         _("Sends"),
         rows=[{"send": send, "failed": _failed(send)} for send in rows],
         channels=Channel.objects.order_by("name"),
+        businesses=BusinessChannel.objects.order_by("name"),
         statuses=Send.Status.choices,
         sources=Send.Source.choices,
         asked=asked,
@@ -53,14 +61,19 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def _asked(request: HttpRequest) -> dict[str, Any]:
     get = request.GET.get
-    channel, before = get("channel", ""), get("before", "")
+
+    def number(name: str) -> str:
+        text = get(name, "")
+        return text if text.isdecimal() and len(text) < 19 else ""
+
     return {
-        "channel": channel if channel.isdecimal() and len(channel) < 19 else "",
+        "channel": number("channel"),
+        "business": number("business"),
         "status": s if (s := get("status", "")) in Send.Status.values else "",
         "source": s if (s := get("source", "")) in Send.Source.values else "",
         "since": get("since", "") if _day(get("since", "")) else "",
         "until": get("until", "") if _day(get("until", "")) else "",
-        "before": before if before.isdecimal() and len(before) < 19 else "",
+        "before": number("before"),
     }
 
 

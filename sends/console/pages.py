@@ -75,7 +75,13 @@ def fragment(
 def sends() -> Any:
     """Return sends with what every page about one shows."""
     return Send.objects.select_related(
-        "channel", "template", "created_by", "business_channel"
+        "channel",
+        "template",
+        "created_by",
+        "business_channel",
+        "blacklist",
+        "whitelist",
+        "strategy",
     )
 
 
@@ -110,6 +116,8 @@ def step_page(
         f"sends/step_{step}.html",
         send.title or _("New send"),
         send=send,
+        opts=Send._meta,
+        original=send,
         steps=steps,
         current=list(STEPS).index(step) + 1,
         **context,

@@ -52,11 +52,20 @@ def send(request: HttpRequest, pk: int) -> HttpResponse:
         "sends/send.html",
         found.title or found.msgid,
         send=found,
+        opts=Send._meta,
+        original=found,
         every=_every(found),
+        values=_values(found),
         **reviewing.told(request, found),
         **_told(request, found),
         **_deliveries(request, found),
     )
+
+
+def _values(found: Send) -> list[tuple[str, str]]:
+    """Return the texts of the message under the names its template gives them."""
+    labels = preflight.labels_of(found)
+    return [(labels.get(key, key), text) for key, text in found.data.items()]
 
 
 def _every(found: Send) -> int | None:

@@ -7,25 +7,31 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from sends import reviewing
+from sends import audience, previewing, reviewing
 from sends.control import WrongState
 from sends.models import Send
 
 from .pages import get_send, needs, operator, to_send
 
 REVIEW = "sends.review_send"
+SHOWN_PEOPLE = 30
 
 
 def told(request: HttpRequest, found: Send) -> dict[str, Any]:
-    """Return what a send's page shows of its review."""
-    waits = found.status == Send.Status.IN_REVIEW
-    allowed = waits and request.user.has_perm(REVIEW)
+    """Return what a send's page shows of its review: the message, and its people."""
+    shown: dict[str, Any] = {"family": family(found)}
+    if found.status != Send.Status.IN_REVIEW:
+        return shown
+    allowed = request.user.has_perm(REVIEW)
     own = reviewing.is_own(found, operator(request))
-    return {
-        "may_review": allowed and not own,
-        "own_review": allowed and own,
-        "family": family(found),
-    }
+    shown |= {"may_review": allowed and not own, "own_review": allowed and own}
+    if found.template is not None:
+        shown |= {
+            "counts": audience.counts(found),
+            "people": list(audience.people(found, limit=SHOWN_PEOPLE)),
+            "card": previewing.card(found, previewing.person_at(found)),
+        }
+    return shown
 
 
 def family(found: Send) -> list[Send]:

@@ -23,7 +23,7 @@ from channels_wechat.wechat.errors import WeChatError
 from sends import audience, canary, control, drafting, preflight, previewing, reading
 from sends.models import Send
 from templates_mgmt.hints import hint
-from templates_mgmt.models import Template
+from templates_mgmt.models import GeneralTemplate, Template
 from templates_mgmt.previewing import NOT_SHOWN
 from users.models import OpenID, RecipientTag
 from users.workbooks import BadFile
@@ -147,11 +147,23 @@ def _chosen(request: HttpRequest, send: Send | None, answers: dict[str, Any]) ->
         "title": answers["title"].strip() or chosen.title[:80],
     }
     if send is None:
-        return control.new_draft(operator(request), **fields)
+        texts = _texts_of(request.GET.get("general", ""), chosen)
+        return control.new_draft(operator(request), **fields, **texts)
     keys = {field["key"] for field in chosen.fields}
     data = {key: text for key, text in send.data.items() if key in keys}
     drafting.change(send, **fields, data=data)
     return send
+
+
+def _texts_of(number: str, chosen: Template) -> dict[str, Any]:
+    """Return what a general template of this template has to say, {} without one."""
+    if not number.isdecimal() or len(number) > 18:
+        return {}
+    general = GeneralTemplate.objects.filter(pk=number, template=chosen).first()
+    if general is None:
+        return {}
+    names = ("data", "url", "miniprogram_appid", "miniprogram_path")
+    return {name: getattr(general, name) for name in names}
 
 
 def _card_of(chosen: Template) -> previewing.Card:

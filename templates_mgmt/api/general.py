@@ -127,10 +127,7 @@ class GeneralTemplateSerializer(serializers.ModelSerializer[GeneralTemplate]):
         return shown
 
     def get_variables(self, row: GeneralTemplate) -> list[str]:
-        # In the card's order: PostgreSQL keeps JSON objects in an order of its own.
-        order = [field["key"] for field in row.template.fields]
-        data = {key: row.data[key] for key in order if key in row.data} | row.data
-        return general.names({**data, "url": row.url})
+        return general.variables(row)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Find the template, and check the texts against its fields."""

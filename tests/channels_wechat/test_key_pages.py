@@ -4,7 +4,9 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -70,6 +72,20 @@ def test_protections_are_changed_and_shown_in_the_list(admin_client):
     assert row.quiet_hours == ""
     assert row.per_person_per_day == 2
     assert holder(row.key, secret) == row
+
+
+def test_the_list_costs_the_same_for_one_and_for_many(
+    admin_client, django_assert_num_queries
+):
+    channel = ChannelFactory()
+    create_business_channel("0", [channel])
+    with CaptureQueriesContext(connection) as one:
+        admin_client.get(reverse(NAME + "changelist"))
+    for number in range(1, 9):
+        create_business_channel(str(number), [channel])
+
+    with django_assert_num_queries(len(one)):
+        admin_client.get(reverse(NAME + "changelist"))
 
 
 @pytest.mark.parametrize(

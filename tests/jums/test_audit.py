@@ -1,9 +1,14 @@
 import pytest
 from auditlog.models import LogEntry
+from auditlog.registry import auditlog
 from axes.models import AccessAttempt
 from django.contrib.auth.models import Permission
 
+from sends.models import Strategy
+from templates_mgmt.models import GeneralTemplate
 from tests.factories import ChannelFactory, UserFactory
+from users import audiences
+from users.models import Segment, UserList
 
 pytestmark = pytest.mark.django_db
 
@@ -127,3 +132,14 @@ def test_an_entry_shows_what_a_role_may_do_now(admin_client):
     page = admin_client.get(f"/console/auditlog/logentry/{entry.pk}/change/")
 
     assert "Can submit a send" in page.content.decode()
+
+
+def test_what_operators_keep_for_sends_is_watched():
+    gone = UserList.objects.create(name="Gone", kind="black")
+    audiences.put_on(gone, ["zhangsan", "lisi"])
+
+    entry = LogEntry.objects.get_for_object(gone).first()
+
+    assert entry.changes_dict == {"size": ["0", "2"]}
+    for model in (Segment, Strategy, GeneralTemplate):
+        assert auditlog.contains(model)

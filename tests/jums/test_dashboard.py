@@ -87,6 +87,18 @@ def test_open_sends_come_with_progress_and_the_reason_of_a_pause(admin_client):
     assert "Unfinished draft" not in text
 
 
+def test_sends_that_wait_for_a_review_are_counted_and_linked(admin_client):
+    assert "for a review" not in admin_client.get("/console/").text
+    SendFactory(status="in_review", title="Waits", business_channel=None)
+    SendFactory(status="in_review")
+
+    page = admin_client.get("/console/").text
+
+    assert "2 sends wait for a review" in page
+    assert "?status=in_review" in page
+    assert "Waits" not in page  # there may be very many
+
+
 def test_the_page_costs_the_same_with_many_sends(
     admin_client, django_assert_max_num_queries
 ):
@@ -103,17 +115,17 @@ def test_the_page_costs_the_same_with_many_sends(
 
     many = queries_of(admin_client, django_assert_max_num_queries, "/console/")
 
-    # session, user, today, open sends, days, latest, channels
-    assert (few, many) == (7, 7)
+    # session, user, today, in review, open sends, days, latest, channels
+    assert (few, many) == (8, 8)
 
 
 def test_neither_the_page_nor_its_live_part_reads_deliveries(
     admin_client, django_assert_num_queries
 ):
     SendFactory(status="running", n_waiting=5)
-    with django_assert_num_queries(7) as page:
+    with django_assert_num_queries(8) as page:
         admin_client.get("/console/")
-    with django_assert_num_queries(4) as live:
+    with django_assert_num_queries(5) as live:
         admin_client.get(reverse("dashboard-live"))
 
     queries = [query["sql"] for query in [*page, *live]]

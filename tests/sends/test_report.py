@@ -12,10 +12,12 @@ from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
+from channels_wechat.business_channels import create_business_channel
 from channels_wechat.wechat.limits import Problem
 from sends import drafting, exporting, problems, reporting
 from sends.models import CallbackRefusal, Delivery, Drain, InboundEvent, Send
 from tests.factories import ChannelFactory, OpenIDFactory, SendFactory, UserFactory
+from users.models import UserList
 
 pytestmark = pytest.mark.django_db
 Status = Delivery.Status
@@ -368,8 +370,8 @@ def test_the_list_costs_the_same_for_one_and_for_many(
     address = reverse("admin:sends_send_changelist")
     client.get(address)
 
-    # session, user, permissions (2), the sends, channels for the filter
-    with django_assert_num_queries(6):
+    # session, user, permissions (2), sends, channels, business channels
+    with django_assert_num_queries(7):
         first = client.get(address)
     rest = client.get(f"{address}?{first.context['next']}")
 
@@ -378,10 +380,35 @@ def test_the_list_costs_the_same_for_one_and_for_many(
     assert rest.context["next"] == ""
 
 
+def test_a_send_that_reached_nobody_says_so(client, operator):
+    empty = SendFactory(status=Send.Status.FINISHED)
+
+    assert "Nobody was in the audience" in client.get(to(empty)).text
+
+
+def test_a_send_names_what_was_asked_for_it(client, operator):
+    gone = UserList.objects.create(name="Unsubscribed", kind="black")
+    send = SendFactory(
+        status=Send.Status.FINISHED,
+        blacklist=gone,
+        sendno="A-17",
+        data={"thing1": "Coffee"},
+        template__fields=[{"key": "thing1", "label": "Subject", "type": "thing"}],
+    )
+
+    page = client.get(to(send)).text
+
+    assert "Unsubscribed" in page
+    assert "A-17" in page
+    assert "<dt>Subject</dt><dd>Coffee</dd>" in page
+    assert reverse("admin:sends_send_changelist") in page.split("</h1>")[0]
+
+
 def test_the_list_is_filtered(client, operator):
     old = SendFactory(status=Send.Status.FINISHED)
     Send.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=9))
-    new = SendFactory(status=Send.Status.RUNNING)
+    system, _secret = create_business_channel("Orders")
+    new = SendFactory(status=Send.Status.RUNNING, business_channel=system)
     address = reverse("admin:sends_send_changelist")
     week_ago = f"{timezone.now() - timedelta(days=7):%Y-%m-%d}"
 
@@ -390,6 +417,8 @@ def test_the_list_is_filtered(client, operator):
 
     assert shown(status="running") == [new]
     assert shown(channel=old.channel_id) == [old]
+    assert shown(business=system.pk) == [new]
+    assert "Orders" in client.get(address).text
     assert shown(since=week_ago) == [new]
     assert shown(until=week_ago) == [old]
     assert shown(since="2026-02-31", channel="x", status="'", before="no") == [new, old]
@@ -457,8 +486,9 @@ def test_a_persons_history_is_everything_newest_first(
     address = reverse("admin:sends_recipient_history", args=["zhang/san"])
     client.get(address)
 
-    # session, user, permissions (2), openIDs, by userid, by openID, channels, person
-    with django_assert_num_queries(9):
+    # session, user, permissions (2), openIDs, by userid, by openID, acceptances,
+    # channels, person
+    with django_assert_num_queries(10):
         first = client.get(address)
     rest = client.get(f"{address}?{first.context['next']}")
 

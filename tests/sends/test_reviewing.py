@@ -13,6 +13,7 @@ from sends.control import WrongState
 from sends.models import CallbackURL, Send, StatusCallback, Strategy
 from tests.factories import (
     ChannelFactory,
+    OpenIDFactory,
     SendFactory,
     TemplateFactory,
     UserFactory,
@@ -52,6 +53,21 @@ def test_a_reviewer_approves(person, waiting):
     assert waiting.reviewed_at
     page = reviewer.get(page_of("change", waiting)).text
     assert page_of("approve", waiting) not in page
+
+
+def test_a_reviewer_sees_the_message_and_whom_it_is_for(person, waiting):
+    waiting.data = {"thing1": "Coffee at ten"}
+    waiting.audience = Send.Audience.ALL
+    waiting.save()
+    OpenIDFactory(channel=waiting.channel, recipient__userid="zhangsan")
+
+    page = client_of(person, *MAY).get(page_of("change", waiting)).text
+
+    assert "wx-card" in page
+    assert "Coffee at ten" in page
+    assert "zhangsan" in page
+    assert "1 person with an openID" in page
+    assert 'id="deliveries"' not in page  # there are none before it is approved
 
 
 def test_a_reviewer_rejects_with_a_reason(person, waiting):

@@ -1,9 +1,14 @@
 """The console's pages of general templates."""
 
+import json
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from sends.models import Send
 from templates_mgmt.models import GeneralTemplate
 from tests.factories import TemplateFactory
 
@@ -59,6 +64,64 @@ def test_what_is_wrong_is_said(admin_client, template, wrong, field):
 
     assert list(answer.context["adminform"].form.errors) == [field]
     assert not GeneralTemplate.objects.exists()
+
+
+def test_its_page_shows_the_card_and_the_call(admin_client, template):
+    row = GeneralTemplate.objects.create(
+        name="Shipped",
+        template=template,
+        data={"time2": "{{at}}", "thing1": "Order {{order}}"},
+        miniprogram_path="order/{{id}}",
+    )
+
+    page = admin_client.get(change_of(row))
+
+    call = json.loads(page.context["call"])
+    assert call["template_id"] == row.pk
+    assert list(call["template_para"]) == ["order", "at", "id"]
+    assert "wx-card" in page.text
+    assert "/v1/template/sent" in page.text
+    row.general = False
+    row.save()
+    assert "1015032" in admin_client.get(change_of(row)).text
+
+
+def test_a_send_of_the_console_begins_with_its_texts(admin_client, template):
+    row = GeneralTemplate.objects.create(
+        name="Shipped",
+        template=template,
+        data={"thing1": "{{order}}"},
+        url="https://a/",
+    )
+    address = admin_client.get(change_of(row)).context["send_url"]
+
+    admin_client.post(
+        address, {"channel": template.channel_id, "template": template.pk, "title": ""}
+    )
+    other = TemplateFactory(channel=template.channel)
+    admin_client.post(
+        address, {"channel": other.channel_id, "template": other.pk, "title": ""}
+    )
+
+    sends = Send.objects.order_by("pk").values_list("template", "data", "url")
+    assert list(sends) == [
+        (template.pk, {"thing1": "{{order}}"}, "https://a/"),
+        (other.pk, {}, ""),
+    ]
+
+
+def test_the_list_costs_the_same_for_one_and_for_many(
+    admin_client, template, django_assert_num_queries
+):
+    address = reverse("admin:templates_mgmt_generaltemplate_changelist")
+    GeneralTemplate.objects.create(name="0", template=template, data={"thing1": "a"})
+    with CaptureQueriesContext(connection) as one:
+        admin_client.get(address)
+    for number in range(1, 9):
+        GeneralTemplate.objects.create(name=str(number), template=template, data={})
+
+    with django_assert_num_queries(len(one)):
+        admin_client.get(address)
 
 
 def test_an_unknown_template_is_404(admin_client):

@@ -1,0 +1,13 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [("sends", "0010_acceptances")]
+
+    operations = [
+        migrations.AddIndex(
+            model_name='send',
+            index=models.Index(condition=models.Q(('status', 'in_review')), fields=['id'], name='send_in_review'),
+        ),
+    ]
