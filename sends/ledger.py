@@ -60,8 +60,8 @@ _OF_EVENTS: Final = f"""
     FROM sends_inboundevent AS e
     WHERE e.outcome IN ('accept', 'reject')
 """
-# By the index on the openid alone: a planner without statistics takes the one on channel
-# and template for as good, and reads the whole ledger of a template for each entry.
+# By the index on the openid alone: a planner without statistics takes the one on
+# channel and template for as good, and reads a template's whole ledger for each entry.
 _SAME: Final = """a.openid = g.openid AND a.channel_id + 0 = g.channel_id
     AND a.template_id || '' = g.template_id"""
 # Entries after the last zero have zeros = 0; `running` is their balance so far. Where
