@@ -54,7 +54,7 @@ class SubscribePageForm(forms.ModelForm):
             there = Q(removed_at=None, kind=Template.Kind.SUBSCRIBE)
             of_channel = Template.objects.filter(there, channel=self.instance.channel)
             field.queryset = of_channel.order_by("long_term", "title", "pk")
-            field.label_from_instance = _named  # type: ignore[method-assign]  # Django's own way
+            field.label_from_instance = _named  # type: ignore[method-assign,assignment]  # Django's own way
             field.help_text = _(
                 "At most %(count)d, all one-time or all long-term: WeChat offers them"
                 " in one dialog."

@@ -46,11 +46,12 @@ class CollectFrame(ModelAdmin):
         return TemplateResponse(request, template, frame | context)
 
     def address(self, address: str, view: Any, name: str) -> URLPattern:
-        return path(
+        found: URLPattern = path(
             f"<slug:code>/{address}",
             self.admin_site.admin_view(view),
             name=f"users_collect_{name}",
         )
+        return found
 
     def to(self, name: str, channel: Channel) -> HttpResponseRedirect:
         """Lead to one of the channel's pages."""
