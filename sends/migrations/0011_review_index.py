@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [("sends", "0010_acceptances")]
+    dependencies = [("sends", "0011_pace")]
 
     operations = [
         migrations.AddIndex(
