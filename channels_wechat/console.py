@@ -96,7 +96,7 @@ class ConsoleAdmin(NoDetours, ModelAdmin):
         obj = self.get_object(request, object_id)
         allowed = obj is not None and self.has_delete_permission(request, obj)
         if allowed and is_needed(obj):
-            messages.warning(request, self.is_kept)
+            messages.warning(request, str(self.is_kept))
             return HttpResponseRedirect(self._address("change", obj))
         context = {"goes_along": self.goes_along, **(extra_context or {})}
         response: HttpResponse = super().delete_view(request, object_id, context)
@@ -108,7 +108,7 @@ class ConsoleAdmin(NoDetours, ModelAdmin):
         """Lead to the audit log of this row: it also has what the API changed."""
         if request.user.has_perm("auditlog.view_logentry"):
             about = {
-                "content_type": ContentType.objects.get_for_model(self.model).pk,
+                "content_type": str(ContentType.objects.get_for_model(self.model).pk),
                 "object_pk": object_id,
             }
             try:

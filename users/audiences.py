@@ -80,6 +80,7 @@ def put_on(audience: Audience, userids: Sequence[str]) -> int:
 
 def take_off(audience: Audience, userids: Sequence[str]) -> int:
     """Remove userids; return how many were there."""
+    gone: int
     with _alone(audience) as entries:
         gone = sum(
             entries.filter(userid__in=some).delete()[0] for some in batched(userids)

@@ -65,7 +65,7 @@ def log(request: HttpRequest) -> HttpResponse:
         if asked["state"]:
             found = found.filter(state=asked["state"])
         if asked["business"]:
-            found = found.filter(url__business_channel=asked["business"])
+            found = found.filter(url__business_channel=int(asked["business"]))
     rows = list(found.select_related("url__business_channel")[: PAGE + 1])
     more, rows = len(rows) > PAGE, rows[:PAGE]
     query = {name: value for name, value in asked.items() if value}
@@ -81,7 +81,7 @@ def log(request: HttpRequest) -> HttpResponse:
         states=LABELS.items(),
         businesses=BusinessChannel.objects.order_by("name"),
         may_replay=may_replay and any(_is_open(batch) for batch in rows),
-        next=urlencode({**query, "before": rows[-1].pk}) if more else "",
+        next=urlencode({**query, "before": str(rows[-1].pk)}) if more else "",
     )
 
 
@@ -120,13 +120,14 @@ def _answer(attempt: Mapping[str, Any]) -> dict[str, Any]:
     """Return one try in words: what was answered, and what to do about it."""
     status = attempt["status"]
     # Tries of an earlier release have no kind.
-    what, advice = calling.NO_ANSWER.get(
-        attempt.get("kind", ""), calling.NO_ANSWER["connection"]
+    what, advice = map(
+        str,
+        calling.NO_ANSWER.get(attempt.get("kind", ""), calling.NO_ANSWER["connection"]),
     )
     if status is not None:
         what, advice = f"HTTP {status}", ""
         if attempt["error"]:
-            advice = _("Only HTTP 200 takes the items.")
+            advice = str(_("Only HTTP 200 takes the items."))
     return {
         "at": datetime.fromisoformat(attempt["at"]),
         "what": what,
