@@ -1,0 +1,116 @@
+"""Two processes that call with one Idempotency-Key at the same moment make one send."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from sends.models import AudienceRow, Send
+from tests.api_fixture import basic
+
+ROOT = Path(__file__).parents[2]
+KEYS = "channels_wechat_idempotencykey"
+
+# A web process on the test's database: it makes the call that it reads, once.
+PROCESS = """
+import json, sys
+import django
+django.setup()
+from django.db import connection
+from django.test import Client
+
+connection.settings_dict["NAME"] = sys.argv[1]
+print("ready", flush=True)
+call = json.loads(sys.stdin.readline())
+answer = Client().post("/v1/sent", content_type="application/json", **call)
+print(answer.status_code, answer.content.decode(), flush=True)
+"""
+
+
+@pytest.fixture
+def processes():
+    """Two of them, ready to call."""
+    command = [sys.executable, "-c", PROCESS, str(connection.settings_dict["NAME"])]
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=ROOT,
+                    env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+                )
+            )
+            for _ in range(2)
+        ]
+        stack.callback(lambda: [process.kill() for process in started])
+        assert [process.stdout.readline() for process in started] == ["ready\n"] * 2
+        yield started
+
+
+def both_wait():
+    """Whether both have found the key unused, done their work, and want to store it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_locks"
+            " WHERE NOT granted AND relation = %s::regclass",
+            [KEYS],
+        )
+        return cursor.fetchone()[0] == 2
+
+
+def at_once(processes, calls):
+    """Make the calls; on PostgreSQL none goes on before both are at the same point."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f"LOCK TABLE {KEYS} IN EXCLUSIVE MODE")
+        for process, call in zip(processes, calls, strict=True):
+            print(json.dumps(call), file=process.stdin, flush=True)
+        deadline = time.monotonic() + 60
+        while connection.vendor == "postgresql" and not both_wait():
+            assert time.monotonic() < deadline, "they never met"
+            time.sleep(0.02)
+    answers = [process.stdout.readline().partition(" ") for process in processes]
+    return [(int(status), json.loads(body)) for status, _space, body in answers]
+
+
+@pytest.fixture
+def call(shop):
+    # Seen a moment ago: nothing is written before the key is looked up.
+    shop.set(last_used_at=timezone.now())
+
+    def make(**changes):
+        headers = {"authorization": basic(*shop.pair), "idempotency-key": "k"}
+        return {"data": json.dumps(shop.body(**changes)), "headers": headers}
+
+    return make
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_call_is_done_once_and_answered_twice_alike(call, processes):
+    (status, first), again = at_once(processes, [call(), call()])
+
+    assert (status, first["code"]) == (200, 0)
+    assert again == (status, first)
+    assert Send.objects.get().msgid == first["msgid"]
+    assert AudienceRow.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_different_calls_one_is_done_and_the_other_409(call, processes):
+    answers = at_once(processes, [call(), call(option={"sendno": "other"})])
+
+    (_, done), (status, refused) = sorted(answers, key=lambda answer: answer[0])
+    assert (done["code"], status, refused["code"]) == (0, 409, 4004)
+    assert Send.objects.get().msgid == done["msgid"]
+    assert AudienceRow.objects.count() == 1
