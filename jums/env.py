@@ -74,7 +74,7 @@ def load() -> Env:
 
 
 def check_shapes(*shapes: tuple[str, str, Iterable[str]]) -> None:
-    """Stop the start if a value of (name, pattern, values) is neither empty nor fits."""
+    """Stop the start unless each value of (name, pattern, values) is empty or fits."""
     for name, pattern, values in shapes:
         if any(value and not re.fullmatch(pattern, value) for value in values):
             # Never the value: it may be a secret that went into the wrong line.
