@@ -131,10 +131,10 @@ def cast(admin_user):
     )
     subscribe_page.templates.set(
         [
-            TemplateFactory(channel=channel, title="发货", kind="subscribe"),
             TemplateFactory(
-                channel=channel, title="退款", kind="subscribe", removed_at=now
-            ),
+                channel=channel, title=title, kind="subscribe", fields=[], **removed
+            )
+            for title, removed in (("发货", {}), ("退款", {"removed_at": now}))
         ]
     )
     LoginPage.objects.create(channel=channel, url="https://1.2.3.4/", below=True)
