@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -332,6 +333,8 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=20_000)
     parser.add_argument("--faults", type=int, default=20)
     asked = parser.parse_args()
+    # Whoever ends us wants everything ended that we have started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ.setdefault("TEST_DATABASE", asked.db)
     failed = []
     for seed in seeds_of(asked.seeds):
