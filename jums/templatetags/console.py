@@ -1,4 +1,4 @@
-"""Template tags of the console's own components; docs/console.md shows them in use."""
+"""Template tags of the console's own components; see docs/console-parts.md."""
 
 from django import template
 from django.utils.html import format_html

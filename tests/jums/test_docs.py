@@ -17,6 +17,7 @@ PAGES = sorted(
 TWINS = [
     "README",
     "docs/connect",
+    "docs/console",
     "docs/jums-api",
     "docs/operations",
     "docs/platform",
