@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 
@@ -54,7 +55,8 @@ def is_needed(obj: Model) -> bool:
 
 
 class NoDetours:
-    """A form without the theme's buttons that lead away from it half-filled."""
+    """A form without the theme's buttons that lead away from it half-filled, and with
+    a plain word for a name that is taken."""
 
     def formfield_for_dbfield(
         self, db_field: "Field[Any, Any]", request: HttpRequest, **kwargs: Any
@@ -64,6 +66,8 @@ class NoDetours:
         )
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
+        if field is not None and getattr(db_field, "unique", False):
+            field.error_messages["unique"] = _("It is taken already. Choose another.")
         return field
 
 

@@ -115,6 +115,11 @@ class StatusBatch(models.Model):
                 name="status_batch_line",
             ),
             models.Index(fields=["url", "id"], name="status_batch_page"),
+            models.Index(
+                fields=["url"],
+                condition=models.Q(state="failed"),
+                name="status_batch_failed",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """The console's pages of general templates: choose a template, then fill its fields."""
 
 import json
+import re
 from typing import Any, ClassVar
 
 from django import forms
@@ -22,6 +23,8 @@ from . import general, previewing
 from .hints import hint
 from .models import GeneralTemplate, Template
 from .previewing import NOT_SHOWN
+
+LINK = re.compile(r"https?://[^\s/]|\{\{")
 
 
 class _GeneralTemplateForm(forms.ModelForm):
@@ -57,6 +60,11 @@ class _GeneralTemplateForm(forms.ModelForm):
         for key, sentence in general.problems(self.template, data).items():
             if f"value-{key}" not in self.errors:
                 self.add_error(f"value-{key}", sentence)
+        link = cleaned.get("url")
+        # A subscribe-notification has a mini-program's page there.
+        if link and not self.template.is_subscribe and not LINK.match(link):
+            problem = _("A link begins with http:// or https://, or is a variable.")
+            self.add_error("url", problem)
         if cleaned.get("miniprogram_path") and not cleaned.get("miniprogram_appid"):
             problem = _("A page needs the mini-program's AppID.")
             self.add_error("miniprogram_appid", problem)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -96,6 +96,11 @@ class CallbackURLAdmin(ConsoleAdmin):
         return found.annotate(
             first_state=Subquery(line.values("state")[:1]),
             first_tries=Subquery(line.values("tries")[:1]),
+            gave_up=Exists(
+                StatusBatch.objects.filter(
+                    url=OuterRef("pk"), state=StatusBatch.State.FAILED
+                )
+            ),
         )
 
     @admin.display(description="URL", ordering="url")
@@ -123,6 +128,8 @@ class CallbackURLAdmin(ConsoleAdmin):
             return pill("warn", gettext("tried again"))
         if row.first_state:
             return pill("info", gettext("being told"))
+        if row.gave_up:
+            return pill("bad", gettext("some was given up"))
         return pill("ok", gettext("nothing waits"))
 
     def get_urls(self) -> list[URLPattern]:

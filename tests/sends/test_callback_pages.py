@@ -133,6 +133,14 @@ def test_the_list_says_who_does_not_answer(admin_client, batch):
     assert "does not take it" in page(admin_client.get(URLS))
 
 
+def test_the_list_says_what_was_given_up(admin_client, batch):
+    batch(State.DELIVERED)
+    assert "given up" not in page(admin_client.get(URLS))
+    batch(State.FAILED)
+
+    assert "some was given up" in page(admin_client.get(URLS))
+
+
 def test_a_batch_shows_its_attempts_and_is_replayed(admin_client, batch):
     failed = batch(State.FAILED)
     address = f"{LOG}{failed.pk}/change/"

@@ -57,6 +57,7 @@ def test_a_template_is_chosen_first_then_filled(admin_client, template):
         ({"value-time2": "soon"}, "value-time2"),
         ({"name": ""}, "name"),
         ({"miniprogram_path": "pages/index"}, "miniprogram_appid"),
+        ({"url": "shop.example.com"}, "url"),
     ],
 )
 def test_what_is_wrong_is_said(admin_client, template, wrong, field):
@@ -64,6 +65,16 @@ def test_what_is_wrong_is_said(admin_client, template, wrong, field):
 
     assert list(answer.context["adminform"].form.errors) == [field]
     assert not GeneralTemplate.objects.exists()
+
+
+def test_a_subscribe_notification_has_a_page_in_the_place_of_a_link(admin_client):
+    template = TemplateFactory(kind="subscribe")
+
+    admin_client.post(
+        f"{ADD}?template={template.pk}", {**FORM, "url": "pages/index?id={{order}}"}
+    )
+
+    assert GeneralTemplate.objects.get().url == "pages/index?id={{order}}"
 
 
 def test_its_page_shows_the_card_and_the_call(admin_client, template):

@@ -156,6 +156,16 @@ def test_a_wrong_line_is_told_with_its_number(admin_client):
     assert not UserList.objects.exists()
 
 
+def test_a_name_that_is_taken_is_told_at_the_name(admin_client):
+    UserList.objects.create(name="Gone", kind="black")
+
+    answer = admin_client.post(
+        page_of("userlist_add"), {"name": "Gone", "kind": "white"}
+    )
+
+    assert problems(answer) == {"name": ["It is taken already. Choose another."]}
+
+
 def test_a_list_that_sends_name_is_not_deleted(admin_client):
     row = UserList.objects.create(name="Gone", kind="black")
     SendFactory(blacklist=row)
