@@ -203,6 +203,12 @@ class TokenView(JumsView):
                 CHANNEL_UNUSABLE,
                 _("code: no such channel is authorised for this business channel."),
             )
+        if channels[0].is_authorised:
+            # Nothing to share: your systems have tokens of their own beside ours.
+            raise Refused(
+                ILLEGAL,
+                _("code: a channel connected by a scan shares no token."),
+            )
         token, expires_in_s = tokens.current(channels[0])
         return done(token=token, expires_in=str(expires_in_s))
 

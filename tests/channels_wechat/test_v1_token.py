@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from channels_wechat.models import AccessToken
+from channels_wechat.models import AccessToken, Channel
 from tests.factories import ChannelFactory
 from tests.jums_fixture import refusal
 
@@ -79,6 +79,14 @@ def test_of_several_channels_the_oldest_enabled_one_unless_it_is_named(shop, hol
     assert token() == "2"
     for query in ("&code=shop", "&code=foreign", "&code=nobody"):
         assert refusal(shop.get(TOKEN + query)) == (400, 1015008)
+
+
+@pytest.mark.parametrize("query", ["", "&code=shop"])
+def test_the_token_of_a_scanned_channel_is_not_shared(shop, hold, query):
+    Channel.objects.update(authorization=Channel.By.PLATFORM)
+    hold("a platform's token", Channel.objects.get())
+
+    assert refusal(shop.get(TOKEN + query)) == (400, 4004)
 
 
 def test_a_literal_null_body_changes_nothing(shop, hold):
