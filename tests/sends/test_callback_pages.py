@@ -133,6 +133,24 @@ def test_the_list_says_who_does_not_answer(admin_client, batch):
     assert "does not take it" in page(admin_client.get(URLS))
 
 
+def test_the_list_of_urls_costs_the_same_for_one_and_for_many(
+    admin_client, business, django_assert_num_queries
+):
+    def add(number):
+        return CallbackURL.objects.create(
+            business_channel=business, url=f"https://1.2.3.4/{number}", types=[1]
+        )
+
+    add(0)
+    with CaptureQueriesContext(connection) as one:
+        admin_client.get(URLS)
+    for number in range(1, 5):
+        StatusBatch.objects.create(url=add(number), size=1, try_at=timezone.now())
+
+    with django_assert_num_queries(len(one)):
+        admin_client.get(URLS)
+
+
 def test_the_list_says_what_was_given_up(admin_client, batch):
     batch(State.DELIVERED)
     assert "given up" not in page(admin_client.get(URLS))

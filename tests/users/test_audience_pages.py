@@ -123,6 +123,47 @@ def test_the_list_of_lists_counts_nobody(admin_client, django_assert_num_queries
     assert "50" in page
 
 
+def test_the_list_of_segments_looks_at_nobody(admin_client, django_assert_num_queries):
+    Segment.objects.create(name="S", any_tags=["vip"])
+    with CaptureQueriesContext(connection) as one:
+        admin_client.get(page_of("segment_changelist"))
+    for number in range(5):
+        audiences.replace(Segment.objects.create(name=f"S{number}"), ["a", "b"])
+
+    with django_assert_num_queries(len(one)) as many:
+        admin_client.get(page_of("segment_changelist"))
+
+    assert "users_segmentuser" not in str(many.captured_queries)
+
+
+@pytest.mark.parametrize("tags", [[], ["vip"]])
+def test_a_large_segment_is_looked_through_page_by_page(
+    admin_client, django_assert_num_queries, tags
+):
+    row = Segment.objects.create(name="S", any_tags=tags)
+
+    def grow(numbers):
+        if not tags:
+            audiences.put_on(row, [f"u{number:04d}" for number in numbers])
+        for number in numbers if tags else ():
+            TagFactory(name="vip", recipient__userid=f"u{number:04d}")
+
+    address = page_of("segment_change", row.pk)
+    grow(range(3))
+    with CaptureQueriesContext(connection) as few:
+        admin_client.get(address)
+    grow(range(3, 250))
+
+    with django_assert_num_queries(len(few)):
+        first = admin_client.get(address)
+    second = admin_client.get(f"{address}?{first.context['members']['next']}")
+
+    pages = [page.context["members"]["people"] for page in (first, second)]
+    assert [userid for page in pages for userid, _pk in page] == [
+        f"u{number:04d}" for number in range(200)
+    ]
+
+
 def test_a_segment_shows_whom_its_tags_mean_now(admin_client):
     vip, other = (TagFactory(name=name).recipient for name in ("vip", "gold"))
     row = Segment.objects.create(name="S", any_tags=["vip"])
