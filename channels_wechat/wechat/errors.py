@@ -377,7 +377,11 @@ def _table() -> dict[int, Code]:
             _("The recipient does not follow the account."),
             _("Only followers can be reached. Ask them to follow, then send again."),
         ),
-        (43019, _("The recipient is on the account's blacklist."), _NONE),
+        (
+            43019,
+            _("The recipient is on the account's blacklist."),
+            _("Take them off it in WeChat's console, if they shall get messages."),
+        ),
         (
             43101,
             _("The recipient refused, or no acceptance is left."),
