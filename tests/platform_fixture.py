@@ -68,4 +68,5 @@ def open_platform(sandbox, platform_set_up, live_server) -> Iterator[OpenPlatfor
     sandbox.platform(event_url="", message_url="")
     for thread in threading.enumerate():
         if thread.name in {"redeem", "verify", "release test"}:
+            wait_until(lambda thread=thread: thread.ident)  # it may be just starting
             thread.join(15)
