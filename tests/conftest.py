@@ -29,7 +29,7 @@ def _language_of_its_own() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Primary keys begin above a thousand, as they soon do in use.
 
     A page that writes one with a thousands separator into an address fails then.
@@ -48,6 +48,15 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
                         "DELETE FROM sqlite_sequence WHERE name = %s", [table]
                     )
                     cursor.execute(sql, [table])
+    yield
+    # A server's thread of the last test may still be on its way out; a database that
+    # somebody is connected to cannot be dropped.
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 def pytest_report_header() -> str:
