@@ -169,12 +169,14 @@ def _take_end(platform: Platform, event: ComponentEvent) -> None:
 def end(channel: Channel, at: datetime) -> None:
     """The account withdrew its authorisation: no call is made for it from now on."""
     refusal = ChannelRefused("The account withdrew its authorisation.", 61003)
+    token = AccessToken.objects.filter(channel=channel)
     with transaction.atomic():
+        token_leases.lock(token)
         if not Authorization.objects.filter(channel=channel, ended_at=None).update(
             ended_at=at, refresh_token=""
         ):
             return
-        token_leases.drop(AccessToken.objects.filter(channel=channel))
+        token_leases.drop(token)
         if channel.is_authorised:
             platforms.refuse(channel, refusal)
             signals.authorization_ended.send(Channel, channel=channel)

@@ -159,7 +159,10 @@ def _grant(
         "verify_type": info.verify_type,
         "account_status": info.status,
     }
-    granted = Authorization.objects.select_for_update().filter(channel=channel)
+    AccessToken.objects.get_or_create(channel=channel)
+    rows = AccessToken.objects.filter(channel=channel)
+    token_leases.lock(rows)
+    granted = Authorization.objects.filter(channel=channel)
     if not granted.update(number=F("number") + 1, **facts):
         Authorization.objects.create(channel=channel, **facts)
     channel.authorization = Channel.By.PLATFORM
@@ -179,8 +182,6 @@ def _grant(
             "refused_errmsg",
         ]
     )
-    AccessToken.objects.get_or_create(channel=channel)
-    rows = AccessToken.objects.filter(channel=channel)
     if token:
         token_leases.hold(rows, token, channel.credentials)
     else:

@@ -193,6 +193,12 @@ class LeasedSource(ABC):
         raise WeChatUnavailable("Another process could not get an access token.")
 
 
+def lock(rows: models.QuerySet[Any]) -> None:
+    """Lock a token's row before what goes with it, in the order renewing does, so that
+    neither waits for the other for ever. Inside a transaction only."""
+    list(rows.select_for_update().values_list("pk", flat=True))
+
+
 def hold(rows: models.QuerySet[Any], token: Token, credentials: str) -> None:
     """Store a token that came without being asked for: with an authorisation.
 

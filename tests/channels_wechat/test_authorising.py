@@ -1,9 +1,11 @@
 """From the ticket to a channel, against the sandbox, both sides on real ports."""
 
 import json
+import re
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from channels_wechat import authorising, avatars, links, platform_tokens, tasks, tokens
 from channels_wechat.models import (
@@ -290,6 +292,29 @@ def test_a_refresh_token_is_replaced_with_the_access_token(open_platform, sandbo
     assert Authorization.objects.get().refresh_token == granted["refresh_token"]
     assert granted["refresh_token"] != before
     assert not PlatformEvent.objects.filter(errcode=61023).exists()
+
+
+def test_an_authorisation_locks_the_token_first_as_renewing_does(
+    open_platform, sandbox
+):
+    channel = open_platform.connect()
+    tables = []
+
+    def watch(execute, sql, *rest):
+        if sql.startswith("UPDATE") or "FOR UPDATE" in sql:
+            tables.extend(re.findall(r'"channels_wechat_(\w+)"', sql)[:1])
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(watch):
+        tokens.ask(channel)
+        renewing, tables = tables, []
+        authorising.end(channel, timezone.now())
+
+    # Two orders of locks are two processes that wait for each other.
+    kept = renewing.index("authorization")
+    assert "accesstoken" in renewing[:kept]
+    if connection.features.has_select_for_update:
+        assert tables.index("accesstoken") < tables.index("authorization")
 
 
 def test_an_account_that_is_not_in_the_list_has_to_authorise_again(
