@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -29,9 +29,6 @@ from channels_wechat.qr import svg
 from .models import SubscribePage, Template
 from .page_models import TEMPLATES_AT_MOST
 from .public_pages import offered_templates
-
-# An app that keeps a ledger of acceptances gives this address the inside of a panel.
-ACCEPTANCES = "admin:sends_acceptances_of_template"
 
 
 class SubscribePageForm(forms.ModelForm):
@@ -185,7 +182,6 @@ class SubscribePageAdmin(ModelAdmin):
             "qr": svg(page.url),
             "host": urlsplit(settings.PUBLIC_URL).netloc,
             "is_test": recognising.was_found(page.channel),
-            "acceptances": [(t, _acceptances_url(request, t)) for t in offered],
             "may_change": self.has_change_permission(request, page),
             "may_delete": self.has_delete_permission(request, page),
         }
@@ -260,11 +256,3 @@ def state_of(page: SubscribePage) -> tuple[str, str]:
 
 def _channel_of(request: HttpRequest) -> Channel | None:
     return Channel.objects.filter(code=request.GET.get("channel", "")[:32]).first()
-
-
-def _acceptances_url(request: HttpRequest, template: Template) -> str:
-    """Return where a ledger tells how many can be reached, "" if nobody does."""
-    try:
-        return reverse(ACCEPTANCES, args=[template.pk])
-    except NoReverseMatch:
-        return ""
