@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 
 from tests import services
-from tests.e2e.stack import Stack
+from tests.e2e.stack import SUBMIT, Stack
 from tests.sandbox_fixture import SEND, SandboxProcess
 
 TOKEN, AES_KEY = "faultstest", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
@@ -39,37 +39,6 @@ WECHAT = {
     "daily_quota": (1, 1),
 }
 
-SUBMIT = """
-from channels_wechat.models import Channel
-from sends import control
-from sends.models import Send
-from templates_mgmt import refreshing
-from templates_mgmt.models import Template
-from users.models import OpenID, Recipient
-
-channel = Channel(name="F", code="faults", callback_mode="safe", **given["channel"])
-channel.full_clean()
-channel.save()
-refreshing.refresh(channel)
-openids = given["openids"]
-people = Recipient.objects.bulk_create(
-    [Recipient(userid=f"u{n}") for n in range(len(openids))], batch_size=2000
-)
-OpenID.objects.bulk_create(
-    [OpenID(channel=channel, recipient=p, openid=o) for p, o in zip(people, openids)],
-    batch_size=2000,
-)
-send = control.new_draft(
-    None,
-    title="Meeting",
-    channel=channel,
-    template=Template.objects.get(channel=channel, title="会议预约提醒"),
-    audience=Send.Audience.ALL,
-    data={"thing1": "{{userid}}", "time2": "2026年5月8日 10:00", "thing3": "三楼"},
-)
-control.submit(send)
-print(json.dumps(send.pk))
-"""
 # Also what an operator would do: a send that paused is resumed.
 STATE = """
 from django.db.models import Count
@@ -174,6 +143,8 @@ class Faults:
             SUBMIT,
             openids=openids,
             channel={
+                "name": "Faults",
+                "code": "faults",
                 "appid": appid,
                 "app_secret": account["secret"],
                 "original_id": account["original_id"],

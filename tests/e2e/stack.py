@@ -14,6 +14,38 @@ from tests.services import free_port
 
 ROOT = Path(__file__).parents[2]
 WORKER = ["-P", "threads", "-c", "4", "--without-gossip", "--without-mingle"]
+# One send to everyone, for `Stack.ask`: `channel` are its fields, `openids` the people.
+SUBMIT = """
+from channels_wechat.models import Channel
+from sends import control
+from sends.models import Send
+from templates_mgmt import refreshing
+from templates_mgmt.models import Template
+from users.models import OpenID, Recipient
+
+channel = Channel(callback_mode="safe", **given["channel"])
+channel.full_clean()
+channel.save()
+refreshing.refresh(channel)
+openids = given["openids"]
+people = Recipient.objects.bulk_create(
+    [Recipient(userid=f"u{n}") for n in range(len(openids))], batch_size=2000
+)
+OpenID.objects.bulk_create(
+    [OpenID(channel=channel, recipient=p, openid=o) for p, o in zip(people, openids)],
+    batch_size=2000,
+)
+send = control.new_draft(
+    None,
+    title="Meeting",
+    channel=channel,
+    template=Template.objects.get(channel=channel, title="会议预约提醒"),
+    audience=Send.Audience.ALL,
+    data={"thing1": "{{userid}}", "time2": "2026年5月8日 10:00", "thing3": "三楼"},
+)
+control.submit(send)
+print(json.dumps(send.pk))
+"""
 
 
 class Stack:

@@ -2,42 +2,12 @@
 
 import pytest
 
+from tests.e2e.stack import SUBMIT
 from tests.sandbox_fixture import SEND
 
 PEOPLE, KILLS = 4000, 10
 TOKEN, AES_KEY = "killtest", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 
-SUBMIT = """
-from channels_wechat.models import Channel
-from sends import control
-from sends.models import Send
-from templates_mgmt import refreshing
-from templates_mgmt.models import Template
-from users.models import OpenID, Recipient
-
-channel = Channel(name="Kill", code="kill", callback_mode="safe", **given["channel"])
-channel.full_clean()
-channel.save()
-refreshing.refresh(channel)
-openids = given["openids"]
-people = Recipient.objects.bulk_create(
-    [Recipient(userid=f"u{n}") for n in range(len(openids))], batch_size=2000
-)
-OpenID.objects.bulk_create(
-    [OpenID(channel=channel, recipient=p, openid=o) for p, o in zip(people, openids)],
-    batch_size=2000,
-)
-send = control.new_draft(
-    None,
-    title="Meeting",
-    channel=channel,
-    template=Template.objects.get(channel=channel, title="会议预约提醒"),
-    audience=Send.Audience.ALL,
-    data={"thing1": "{{userid}}", "time2": "2026年5月8日 10:00", "thing3": "三楼"},
-)
-control.submit(send)
-print(json.dumps(send.pk))
-"""
 STATE = """
 from django.db.models import Count
 from sends.models import Delivery, Send
@@ -65,6 +35,8 @@ def test_ten_sigkills_in_mid_send_and_everyone_sees_one_message(stack, sandbox):
         SUBMIT,
         openids=openids,
         channel={
+            "name": "Kill",
+            "code": "kill",
             "appid": account["appid"],
             "app_secret": account["secret"],
             "original_id": account["original_id"],
