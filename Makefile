@@ -105,5 +105,5 @@ messages: $(DEV) ## Collect the texts to translate into locale/ and compile them
 lock: $(RUNTIME) ## Write requirements*.txt from requirements*.in (upgrades with ARGS=--upgrade)
 	@[ -x $(BIN)/uv ] || [ -n "$(UV)" ] || $(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@uv=$$( [ -x $(BIN)/uv ] && echo $(BIN)/uv || echo $(UV) ); for name in requirements requirements-dev; do \
-		$$uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 $(ARGS) $$name.in -o $$name.txt; \
+		$$uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 $(ARGS) $$name.in -o $$name.txt; \
 	done
