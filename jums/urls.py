@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from channels_wechat import platform_views
 from channels_wechat.api import v1, v1_material
-from sends import clicks
+from sends import believing, clicks
 from sends.api.callbacks import callback
 from sends.api.platform_callbacks import message
 from templates_mgmt import public_pages
@@ -34,9 +34,9 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),
-    re_path(r"^v1/wechatoa/callback(?:/(?P<code>[A-Za-z0-9]+))?/?\Z", callback),
+    re_path(believing.ACCOUNT_PATH, callback),
     path("wechattpp/event", platform_views.event),
-    re_path(r"^wechattpp/(?P<appid>wx[0-9A-Za-z]{1,30})/message\Z", message),
+    re_path(believing.PLATFORM_PATH, message),
     path("wechattpp/authorized/<str:state>", platform_views.come_back),
     path("wechattpp/link/<str:state>", platform_views.link_page, name="platform-link"),
     path(

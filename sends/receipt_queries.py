@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 
 from .querysets import is_postgresql, stamp
 
@@ -39,6 +39,36 @@ _SQLITE = f"""
 """
 
 
+# `ON CONFLICT` names the key: SQLite's OR IGNORE would swallow other faults as well.
+_COLUMNS = """channel_id, key, event, openid, template_id, msgid, outcome, payload,
+    created_at, status, received_at, try_at"""
+_KEEP = f"""
+    INSERT INTO sends_inboundevent ({_COLUMNS}) {{rows}}
+    ON CONFLICT (channel_id, key) DO NOTHING
+"""
+_KEEP_POSTGRESQL = _KEEP.format(
+    rows="""SELECT r.*, %s, %s FROM unnest(%s::bigint[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
+        %s::timestamptz[], %s::smallint[]) AS r"""
+)
+_KEEP_SQLITE = _KEEP.format(rows=f"VALUES ({', '.join(['%s'] * 12)})")
+
+
+class Arrival(NamedTuple):
+    """An event to store, in the order of `_COLUMNS`."""
+
+    channel_id: int
+    key: str
+    event: str
+    openid: str
+    template_id: str
+    msgid: int | None
+    outcome: str
+    payload: str
+    created_at: datetime
+    status: int
+
+
 class Waiting(NamedTuple):
     """An event to apply, and the delivery that has its openid and msgid, if any."""
 
@@ -64,6 +94,25 @@ class Change(NamedTuple):
     msgid: int | None
     error: str
     event_id: int
+
+
+def keep(arrivals: Sequence[Arrival], at: datetime) -> None:
+    """Store events received at `at`, to be applied from then on; those that are there
+    already stay as they are. All of them are committed when this returns."""
+    if not arrivals:
+        return
+    if is_postgresql():
+        columns = [list(column) for column in zip(*arrivals, strict=True)]
+        with connection.cursor() as cursor:
+            cursor.execute(_KEEP_POSTGRESQL, [at, at, *columns])
+        return
+    received = stamp(at)
+    rows = [
+        (*arrival[:8], stamp(arrival.created_at), arrival.status, received, received)
+        for arrival in arrivals
+    ]
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.executemany(_KEEP_SQLITE, rows)
 
 
 def take(channel_pk: int, at: datetime, limit: int) -> list[Waiting]:

@@ -256,16 +256,17 @@ def _push(text: str) -> Push:
             "The push is encrypted, but the channel is in plain mode. Choose the same "
             "mode here and in WeChat's console.",
         )
-    to_user = field_of(fields, "tousername")
-    from_user = field_of(fields, "fromusername")
-    msg_type = field_of(fields, "msgtype").lower()
-    event = field_of(fields, "event").lower()
+    plain = _plain(fields)
+    to_user = plain.get("tousername", "")
+    from_user = plain.get("fromusername", "")
+    msg_type = plain.get("msgtype", "").lower()
+    event = plain.get("event", "").lower()
     if not to_user or not from_user or not msg_type:
         raise PushRefused("bad_body", "The push names no sender, receiver or type.")
     if max(map(len, (to_user, from_user, msg_type, event))) > MAX_NAME:
         raise PushRefused("bad_body", "A name in the push is too long.")
     try:
-        created_at = datetime.fromtimestamp(int(field_of(fields, "createtime")), UTC)
+        created_at = datetime.fromtimestamp(int(plain.get("createtime", "")), UTC)
     except (ValueError, OverflowError, OSError):
         raise PushRefused("bad_body", "The push has no time of creation.") from None
     if msg_type != "event":
@@ -278,20 +279,23 @@ def _push(text: str) -> Push:
         event=event,
         fields=fields,
         text=text,
-        key=_key(fields, from_user, round(created_at.timestamp()), event),
+        key=_key(fields, plain, round(created_at.timestamp()), event),
     )
 
 
-def _key(fields: Mapping[str, Any], from_user: str, created: int, event: str) -> str:
+def _key(
+    fields: Mapping[str, Any], plain: Mapping[str, str], created: int, event: str
+) -> str:
     """Return what is the same in every repeat, and differs between two pushes.
 
     WeChat says sender and time suffice for events; two results for one user in the same
     second show that they do not.
     """
-    msgid = field_of(fields, "msgid")
+    msgid = plain.get("msgid", "")
     if not event and msgid:
         return f"msg {msgid}"[:MAX_KEY]
-    parts = [from_user, str(created), event, msgid, field_of(fields, "eventkey")]
+    from_user, event_key = plain["fromusername"], plain.get("eventkey", "")
+    parts = [from_user, str(created), event, msgid, event_key]
     parts += sorted(_all_values(fields, "TemplateId"))
     key = " ".join(parts)
     if len(key) > MAX_KEY:
@@ -306,6 +310,15 @@ def field_of(fields: Mapping[str, Any], name: str) -> str:
         if key.lower() == name and isinstance(value, str | int):
             return str(value)
     return ""
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return what `field_of` finds, by name: one walk instead of one for each."""
+    found: dict[str, str] = {}
+    for key, value in fields.items():
+        if isinstance(value, str | int):
+            found.setdefault(key.lower(), str(value))
+    return found
 
 
 def _all_values(value: Any, name: str) -> Iterator[str]:

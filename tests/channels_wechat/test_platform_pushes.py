@@ -17,6 +17,7 @@ from channels_wechat.wechat.callbacks import parse_body
 from channels_wechat.wechat.crypto import MessageCrypt, sign
 from sends.models import CallbackRefusal, InboundEvent
 from tests.factories import ChannelFactory
+from tests.sends.pushes import ReceiverClient
 
 pytestmark = pytest.mark.django_db
 EVENT = "/wechattpp/event"
@@ -27,8 +28,8 @@ TEST_ACCOUNT = "wx570bc396a51b8ff8"
 class WeChat:
     """Pushes as the Open Platform does."""
 
-    def __init__(self, settings):
-        self.settings, self.client = settings, Client()
+    def __init__(self, settings, client):
+        self.settings, self.client = settings, client
         self.appid = settings.WECHATTPP_COMPONENT_APP_ID
 
     def crypt(self, key="", receiver=""):
@@ -105,8 +106,14 @@ class WeChat:
 
 
 @pytest.fixture
-def wechat(platform_set_up):
-    return WeChat(platform_set_up)
+def wechat(platform_set_up, request):
+    return WeChat(platform_set_up, getattr(request, "param", Client)())
+
+
+# Messages of accounts come to the web process or to the receiver.
+both = pytest.mark.parametrize(
+    "wechat", [Client, ReceiverClient], ids=["web", "receiver"], indirect=True
+)
 
 
 @pytest.fixture
@@ -268,6 +275,7 @@ def test_without_a_platform_there_is_no_such_address(client):
 # -- messages of authorised accounts ---------------------------------------------------
 
 
+@both
 def test_a_message_is_stored_once_for_its_channel(wechat, channel):
     answers = [wechat.message(channel.appid, channel.original_id) for _ in range(2)]
 
@@ -277,6 +285,7 @@ def test_a_message_is_stored_once_for_its_channel(wechat, channel):
     assert channel.last_push_at
 
 
+@both
 def test_a_message_for_another_receiver_is_refused(wechat, channel):
     answer = wechat.message(channel.appid, "gh_somebodyelse")
 
@@ -285,6 +294,7 @@ def test_a_message_for_another_receiver_is_refused(wechat, channel):
     assert CallbackRefusal.objects.get().channel == channel
 
 
+@both
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -307,6 +317,7 @@ def test_the_accounts_own_appid_is_not_the_receive_id(wechat, channel):
     assert answer.status_code == 403
 
 
+@both
 def test_an_unknown_account_is_a_success_and_a_line(wechat):
     answer = wechat.message("wx000000000000dead", "gh_1")
 
@@ -315,6 +326,7 @@ def test_an_unknown_account_is_a_success_and_a_line(wechat):
     assert not InboundEvent.objects.exists()
 
 
+@both
 def test_a_channel_with_a_secret_takes_nothing_from_the_platform(wechat):
     channel = ChannelFactory()
 
@@ -327,6 +339,7 @@ def test_a_channel_with_a_secret_takes_nothing_from_the_platform(wechat):
 # -- the release test ------------------------------------------------------------------
 
 
+@both
 def test_case_2_is_answered_in_an_encrypted_reply(wechat):
     answer = wechat.message(
         TEST_ACCOUNT, "gh_3c884a361561", "TESTCOMPONENT_MSG_TYPE_TEXT"
@@ -336,6 +349,7 @@ def test_case_2_is_answered_in_an_encrypted_reply(wechat):
     assert log() == [("release_test", "case 2", 1)]
 
 
+@both
 def test_case_3_is_answered_with_nothing_at_once(wechat):
     answer = wechat.message(TEST_ACCOUNT, "gh_3c884a361561", "QUERY_AUTH_CODE:q@@@1")
 
