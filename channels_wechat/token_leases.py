@@ -182,15 +182,20 @@ class LeasedSource(ABC):
         while time.monotonic() < until:
             row = self.row()
             if row.generation != seen.generation:
-                if row.value:
-                    return row.value
-                break  # taken away, not replaced
+                # Taken away: what it is got with is another now, or withdrawn.
+                return row.value or self._get_anew()
             if row.renewing_until is None or row.renewing_until < timezone.now():
                 break
             time.sleep(TURN_S)
         if refusal := self.refusal():
             raise refusal
         raise WeChatUnavailable("Another process could not get an access token.")
+
+    def _get_anew(self) -> str:
+        """Return a token by what there is now to get it with. Raises as `get` does."""
+        if refusal := self.refusal():
+            raise refusal
+        return self.get()
 
 
 def lock(rows: models.QuerySet[Any]) -> None:

@@ -8,10 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import responses
 import time_machine
 from django.utils import timezone
 
-from channels_wechat import changing, tokens
+from channels_wechat import changing, token_leases, tokens
 from channels_wechat.models import AccessToken
 from channels_wechat.wechat.errors import ChannelRefused, WeChatUnavailable
 from tests.factories import ChannelFactory
@@ -229,6 +230,24 @@ def test_asking_asks_wechat_even_with_a_token_in_hand(scripted, channel, source)
         tokens.ask(channel)
 
     assert asked(scripted) == [False, False]
+
+
+def test_a_token_that_is_taken_away_while_it_is_got_is_got_anew(
+    channel, source, settings
+):
+    values = iter(["T1", "T2"])
+
+    def answer(request):
+        if (value := next(values)) == "T1":
+            # The account authorised again, say, at this very moment.
+            token_leases.drop(AccessToken.objects.filter(channel=channel))
+        return 200, {}, json.dumps({"access_token": value, "expires_in": 7200})
+
+    with responses.RequestsMock() as wechat:
+        url = f"{settings.WECHAT_API_BASE}/cgi-bin/stable_token"
+        wechat.add_callback("POST", url, answer)
+
+        assert source.get() == "T2"
 
 
 def test_two_channels_have_two_tokens(scripted, db):
