@@ -175,6 +175,11 @@ class Administrator:
         fields = {"AuthorizerAppid": appid}
         await self._push([self.pusher.platform_push("unauthorized", fields, now)])
 
+    def forget(self) -> None:
+        """Drop events that have not gone out yet."""
+        for task in self.tasks:
+            task.cancel()
+
     def _grant(self, appid: str, func_ids: list[int]) -> AuthCode:
         platform, now = self.world.platform, time.time()
         platform.grant(appid, func_ids, now)

@@ -130,6 +130,7 @@ class Control:
 
     def reset(self, request: Request, body: Body, rest: list[str]) -> Body:
         self.pusher.reset()
+        self.platform.administrator.forget()
         self.world.reset(keep_accounts=body.get("keep_accounts") is True)
         return {}
 
