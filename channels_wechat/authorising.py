@@ -120,10 +120,12 @@ def _keep(
         },
     )
     if made:
+        if link:
+            links.spend(link)
         return row
     rows = AuthorizationCode.objects.filter(pk=row.pk)
-    if link:
-        rows.filter(link=None).update(link=link)
+    if link and rows.filter(link=None).update(link=link):
+        links.spend(link)
     if appid:
         rows.filter(appid="").update(appid=appid)
         # Knowing the account, a code that somebody used up can be made up for.

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from . import platforms
-from .models import Channel, PlatformLink, PreAuthCode
+from .models import AuthorizationCode, Channel, PlatformLink, PreAuthCode
 from .platform_tokens import component
 from .wechat.component import mobile_url, pc_url
 
@@ -35,11 +35,13 @@ _signer = signing.Signer(salt="wechattpp link", sep=".")
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where to go from a link's page, and until when."""
+    """Where to go from a link's page, and until when; `code` is the row of the visit's
+    pre-auth code."""
 
     pc_url: str
     mobile_url: str
     expires_at: datetime
+    code: int
 
 
 def name_problem(name: str, channel: Channel | None) -> str:
@@ -112,7 +114,27 @@ def addresses(link: PlatformLink) -> Addresses:
         pc_url(settings.WECHAT_MP_BASE, *about),
         mobile_url(settings.WECHAT_OPEN_BASE, *about),
         code.expires_at,
+        code.pk,
     )
+
+
+def spend(link: PlatformLink) -> None:
+    """Note that an authorisation came of the link: each pre-auth code works once, so
+    another attempt needs another one."""
+    now = timezone.now()
+    link.codes.filter(expires_at__gt=now).update(expires_at=now)
+
+
+def is_stale(link: PlatformLink, code: str) -> bool:
+    """Whether an open page that shows the pre-auth code `code` (its row) leads nowhere
+    any more, and would lead somewhere if it were opened anew."""
+    if not code.isdecimal() or len(code) > 18 or not is_open(link):
+        return False
+    lives = link.codes.filter(pk=int(code), expires_at__gt=timezone.now())
+    under_way = AuthorizationCode.objects.filter(
+        link=link, state=AuthorizationCode.State.WAITING
+    )
+    return not lives.exists() and not under_way.exists()
 
 
 def of_pre_auth_code(value: str) -> PlatformLink | None:

@@ -32,7 +32,7 @@ from .platform_checking import (
     platform_findings,
 )
 from .platform_tokens import ask_for_tickets
-from .platform_views import let_wechat_see_us, told, ways
+from .platform_views import go_on, let_wechat_see_us, told, ways
 from .wechat.errors import WeChatError, error_for
 
 VIEW, CHANGE = "channels_wechat.view_platform", "channels_wechat.change_platform"
@@ -178,7 +178,8 @@ def grant_of(channel: Channel) -> dict[str, Any]:
         level = "ok" if has else "bad" if each["need"] == "required" else "warn"
         if has or each["need"] != "optional":
             word = gettext("Granted") if has else gettext("Missing")
-            rows.append({**each, "level": level, "has": word})
+            lacks = "" if has else gettext(SETS[each["id"]][1])
+            rows.append({**each, "level": level, "has": word, "lacks": lacks})
     return {
         **shown,
         "grant": granted,
@@ -280,8 +281,7 @@ def link_page(request: HttpRequest, token: str) -> HttpResponse:
         **_frame(request),
         "title": gettext("Connect by scan"),
         **told(link),
-        **ways(link),
-        "live_url": reverse("admin:channels_wechat_channel_scan_live", args=[token]),
+        **ways(link, reverse("admin:channels_wechat_channel_scan_live", args=[token])),
         "may_see_channel": True,
     }
     response = TemplateResponse(request, "channels_wechat/scan_link.html", context)
@@ -295,9 +295,7 @@ def link_live(request: HttpRequest, token: str) -> HttpResponse:
         "channels_wechat/_link_result.html",
         {**told(link), "may_see_channel": True},
     )
-    if link.state == PlatformLink.State.DONE:
-        response["X-Live"] = "stop"
-    return response
+    return go_on(response, request, link)
 
 
 def avatar(request: HttpRequest, pk: int) -> HttpResponse:

@@ -118,10 +118,9 @@ def link_page(request: HttpRequest, state: str) -> HttpResponse:
     link = _link(state)
     context = {
         **told(link),
-        **ways(link),
+        **ways(link, reverse("platform-link-live", args=[state])),
         "user_agent_is_wechat": "MicroMessenger"
         in request.headers.get("User-Agent", ""),
-        "live_url": reverse("platform-link-live", args=[state]),
         "may_see_channel": request.user.has_perm("channels_wechat.view_channel"),
     }
     response = TemplateResponse(request, "channels_wechat/link.html", context)
@@ -141,7 +140,19 @@ def link_live(request: HttpRequest, state: str) -> HttpResponse:
             "may_see_channel": request.user.has_perm("channels_wechat.view_channel"),
         },
     )
-    if link.state == PlatformLink.State.DONE:
+    return go_on(response, request, link)
+
+
+def go_on(
+    response: TemplateResponse, request: HttpRequest, link: PlatformLink
+) -> TemplateResponse:
+    """Say what the page does next: open itself anew when its buttons lead nowhere any
+    more, and nothing once it is done and has none."""
+    shown = request.GET.get("code", "")
+    done = link.state == PlatformLink.State.DONE
+    if shown and (done or links.is_stale(link, shown)):
+        response["X-Live"] = "reload"
+    elif done:
         response["X-Live"] = "stop"
     return response
 
@@ -167,16 +178,23 @@ def told(link: PlatformLink) -> dict[str, object]:
     }
 
 
-def ways(link: PlatformLink) -> dict[str, object]:
-    """Return the ways to WeChat's page, or why there are none now."""
+def ways(link: PlatformLink, live_url: str) -> dict[str, object]:
+    """Return the ways to WeChat's page, or why there are none now, and what the page
+    asks for to stay fresh."""
     if not links.is_open(link):
-        return {"addresses": None}
+        return {"addresses": None, "live_url": live_url}
     page = links.page_url(link)
     try:
         addresses = links.addresses(link)
     except WeChatError as error:
-        return {"addresses": None, "no_way": checking.refusal(error)}
-    return {"addresses": addresses, "page_url": page, "qr": qr.svg(page)}
+        no_way = checking.refusal(error)
+        return {"addresses": None, "no_way": no_way, "live_url": live_url}
+    return {
+        "addresses": addresses,
+        "page_url": page,
+        "qr": qr.svg(page),
+        "live_url": f"{live_url}?code={addresses.code}",
+    }
 
 
 def _link(state: str) -> PlatformLink:

@@ -140,18 +140,27 @@ def test_an_account_that_cannot_send_is_explained_and_not_connected(
 
 
 def test_after_a_wrong_choice_the_same_link_takes_the_right_one(
-    open_platform, link, sandbox
+    open_platform, link, sandbox, client
 ):
     appid = "wx5a0db0c5e70000f2"
     sandbox.add_account(appid=appid, secret="5" * 32, kind="subscription")
+    shown = links.addresses(link).code
+    live = f"/wechattpp/link/{links.state_of(link)}/live?code={shown}"
+    before = client.get(live)
     open_platform.scan(link, appid)
     wait_until(lambda: PlatformLink.objects.get().state == "failed")
-    link.codes.all().delete()
 
+    after = client.get(live)
     open_platform.scan(link)
 
     wait_until(lambda: PlatformLink.objects.get().state == "done")
     assert Channel.objects.get().appid == SECOND_APPID
+    # A pre-auth code works once: an open page gets another one by itself.
+    assert "X-Live" not in before
+    assert after["X-Live"] == "reload"
+    # Done: the buttons go.
+    assert client.get(live)["X-Live"] == "reload"
+    assert client.get(live.partition("?")[0])["X-Live"] == "stop"
 
 
 def test_an_account_outside_the_test_list_is_explained(open_platform, link, sandbox):
