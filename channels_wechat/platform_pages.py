@@ -178,7 +178,8 @@ def grant_of(channel: Channel) -> dict[str, Any]:
         level = "ok" if has else "bad" if each["need"] == "required" else "warn"
         if has or each["need"] != "optional":
             word = gettext("Granted") if has else gettext("Missing")
-            lacks = "" if has else gettext(SETS[each["id"]][1])
+            stops = SETS[each["id"]][1]
+            lacks = "" if has else gettext(stops)
             rows.append({**each, "level": level, "has": word, "lacks": lacks})
     return {
         **shown,

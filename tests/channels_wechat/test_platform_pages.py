@@ -136,9 +136,20 @@ def test_a_channel_shows_its_sets_and_what_is_missing(console, authorised):
 
     assert "云杉生活" in text
     assert text.count("Missing") == 2  # 89 and 8
+    assert "no subscribe-notification can be sent" in text
     assert "Authorise again" in text
     assert "EncodingAESKey" not in text
     assert (picture["Content-Type"], picture.content) == ("image/png", b"\x89PNG\r\n")
+
+
+def test_a_withdrawn_authorisation_shows_nothing_as_granted(console, authorised):
+    Authorization.objects.update(ended_at=timezone.now())
+
+    page = f"/console/channels_wechat/channel/{authorised.pk}/change/"
+    text = console.get(page).content.decode()
+
+    assert "withdrawn" in text
+    assert "Granted" not in text
 
 
 def test_the_check_tells_what_the_missing_set_stops(console, authorised, scripted):
