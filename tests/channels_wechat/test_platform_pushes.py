@@ -233,13 +233,14 @@ def test_an_event_of_an_unknown_account_or_kind_is_a_success_and_a_line(wechat):
 
 
 def test_an_authorisation_is_stored_before_the_answer(wechat):
+    ends = str(int(time.time()) + 600)
     for _ in range(2):
         wechat.event(
             "authorized",
             created=1700000000,
             AuthorizerAppid="wx000000000000dead",
             AuthorizationCode="queryauthcode@@@1",
-            AuthorizationCodeExpiredTime=str(int(time.time()) + 600),
+            AuthorizationCodeExpiredTime=ends,
             PreAuthCode="preauthcode@@@1",
         )
 
