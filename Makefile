@@ -68,7 +68,7 @@ suite:
 	@failed=0; for database in sqlite postgres; do \
 		echo "== The suite on $$database"; \
 		once=; [ $$database = sqlite ] || [ -n "$(T)" ] || once="--ignore=tests/sandbox --ignore=tests/wechat"; \
-		TEST_DATABASE=$$database $(PY) -m pytest -q -n auto --dist loadgroup $$once $(ARGS) $(T) || failed=1; \
+		TEST_DATABASE=$$database $(PY) -m pytest -q -n auto --dist loadgroup --durations=20 --durations-min=4 $$once $(ARGS) $(T) || failed=1; \
 	done; exit $$failed
 
 .PHONY: faults
