@@ -21,6 +21,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from users.rows import meaning
 from users.workbooks import (
     BAD_FILES,
     BadFile,
@@ -49,18 +50,7 @@ OPENID: Final = re.compile(r"o[A-Za-z0-9_-]{27}\Z")
 SEPARATORS: Final = re.compile(r"[\r\n\t,;，；]+")
 
 Shape = Literal["userid", "openid", "both"]
-_SHAPE_BY_HEADER: Final[dict[str, Shape]] = {
-    "userid": "userid",
-    "user_id": "userid",
-    "用户": "userid",
-    "用户id": "userid",
-    "用户标识": "userid",
-    "openid": "openid",
-    "open_id": "openid",
-    "wechatoa_openid": "openid",
-    "微信openid": "openid",
-    "公众号openid": "openid",
-}
+_OWN_NAMES: Final = frozenset({"userid", "openid", "wechatoa_openid"})
 
 PROBLEMS: Final = {
     "no_people_column": _(
@@ -333,15 +323,12 @@ def _table_lines(
     header: Sequence[str], rows: Iterator[tuple[int, list[Cell]]], reading: Reading
 ) -> tuple[list[str], Iterator[Line]]:
     """Return the names of the variables, and the lines."""
-    userid_at = openid_at = -1
+    userid_at = _people_column(header, "userid")
+    openid_at = _people_column(header, "wechatoa_openid")
     variables: dict[str, int] = {}
     for at, name in enumerate(header):
-        shape = _SHAPE_BY_HEADER.get(name.strip().lower().replace(" ", ""))
-        if shape == "userid" and userid_at < 0:
-            userid_at = at
-        elif shape == "openid" and openid_at < 0:
-            openid_at = at
-        elif clean := name.replace("{", "").replace("}", "").strip():
+        clean = name.replace("{", "").replace("}", "").strip()
+        if clean and at not in {userid_at, openid_at}:
             variables.setdefault(clean, at)
     if userid_at < 0 and openid_at < 0:
         raise BadFile("no_people_column", texts=PROBLEMS)
@@ -378,6 +365,16 @@ def _table_lines(
                     yield Line(row, userid, openid, known or None)
 
     return list(variables), lines()
+
+
+def _people_column(header: Sequence[str], means: str) -> int:
+    """Return where the column is that uploads take for `means`, -1 without one.
+
+    Of several, the one that bears our own name counts; the others stay variables.
+    """
+    found = [at for at, name in enumerate(header) if meaning(name) == means]
+    ours = [at for at in found if header[at].strip().lower() in _OWN_NAMES]
+    return (ours or found or [-1])[0]
 
 
 def _note(reading: Reading, row: int, code: str, column: str, value: str) -> None:

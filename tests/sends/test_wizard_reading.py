@@ -110,6 +110,21 @@ def test_the_other_columns_of_a_file_become_variables(draft, tmp_path):
     assert reading.state_of(draft).shape == "both"
 
 
+@pytest.mark.parametrize(
+    ("header", "shape", "variables"),
+    [
+        ("会员编号,name", "userid", ["name"]),
+        ("name,微信公众号openID", "openid", ["name"]),
+        ("用户,userid", "userid", ["用户"]),
+    ],
+)
+def test_columns_of_people_are_called_as_in_uploads(draft, header, shape, variables):
+    reading.take_file(draft, csv(header, "zhangsan,wangwu"), "people.csv")
+
+    state = reading.state_of(draft)
+    assert (state.state, state.shape, draft.columns) == ("done", shape, variables)
+
+
 def test_a_bad_row_is_left_out_and_told_with_its_number(draft, tmp_path):
     file = workbook(
         tmp_path,
