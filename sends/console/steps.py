@@ -204,7 +204,9 @@ def audience_step(request: HttpRequest, pk: int) -> HttpResponse:
             return to_send(send)
     state = reading.state_of(send)
     done = state is not None and state.state == "done"
-    kind = form.data.get("kind") or ("keep" if done else send.audience)
+    failed = state is not None and state.state == "failed"
+    kept = "keep" if done else state.kind if state and failed else send.audience
+    kind = form.data.get("kind") or kept
     counts = audience.counts(send) if done else None
     return step_page(
         request,
