@@ -111,6 +111,11 @@ _SECRET = _(
     "Compare AppID and AppSecret with WeChat's console, 设置与开发 → 开发接口管理."
     " After a reset there, enter the new AppSecret here."
 )
+_TOKEN = _(
+    "Compare AppID and AppSecret with WeChat's console, 设置与开发 → 开发接口管理."
+    " If they are right, another system may keep demanding new access tokens of this"
+    " account: wait some minutes and press Check."
+)
 _WHITELIST = _(
     "Add the address in WeChat's console, 设置与开发 → 开发接口管理 → IP白名单."
     " It works within minutes."
@@ -178,15 +183,19 @@ def _table() -> dict[int, Code]:
     )
 
     # The token's.
-    for errcode, meaning in (
-        (40001, _("The access token is not the latest, or the AppSecret is wrong.")),
-        (40014, _("The access token is invalid.")),
-        (42001, _("The access token has expired.")),
-        (42006, _("The platform's access token has expired.")),
-        (40094, _("The platform's access token is invalid.")),
-        (41001, _("The access token is missing.")),
+    for errcode, meaning, advice in (
+        (
+            40001,
+            _("The access token is not the latest, or the AppSecret is wrong."),
+            _TOKEN,
+        ),
+        (40014, _("The access token is invalid."), _TOKEN),
+        (42001, _("The access token has expired."), _TOKEN),
+        (42006, _("The platform's access token has expired."), _LATER),
+        (40094, _("The platform's access token is invalid."), _LATER),
+        (41001, _("The access token is missing."), _TOKEN),
     ):
-        add(TokenRefused, errcode, meaning, _LATER)
+        add(TokenRefused, errcode, meaning, advice)
 
     # The operator's: the account.
     for errcode, meaning, advice in (

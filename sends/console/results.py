@@ -127,6 +127,10 @@ def _pause(found: Send) -> dict[str, Any]:
         case Send.PauseCode.OPERATOR:
             title = _("Paused by %(name)s") % {"name": found.paused_by}
             fix = _("Press Resume to go on where it stopped.")
+        case Send.PauseCode.CHANNEL if found.pause_errcode not in (
+            errors.AUTHORISE_AGAIN
+        ):
+            fix = " ".join(filter(None, [fix, _("Then press Resume.")]))
         case Send.PauseCode.SILENCE:
             fix = _(
                 "Nothing may be repeated after an unseen answer, so the send rests. It "

@@ -131,6 +131,21 @@ def test_a_wrong_ip_is_shown_to_be_copied(client, operator):
 
     assert 'data-copy="203.0.113.9"' in text
     assert "Add the address in WeChat" in text
+    assert "Then press Resume." in text
+
+
+def test_a_secret_that_is_refused_is_not_said_to_mend_itself(client, operator):
+    send = SendFactory(
+        status=Send.Status.PAUSED,
+        pause_code=Send.PauseCode.CHANNEL,
+        pause_errcode=40001,
+        pause_detail="WeChat refuses even the access token it has just given.",
+    )
+
+    text = client.get(to(send)).text
+
+    assert "Compare AppID and AppSecret" in text
+    assert "tried again by itself" not in text
 
 
 def test_a_hold_of_the_channel_is_shown(client, operator):
