@@ -232,6 +232,10 @@ def _health(channel: Channel) -> Health:
     elif now - channel.templates_refreshed_at > STALE_TEMPLATES:
         notes.append(_("Templates are older than two days"))
     findings = [item for item in checking.findings(channel) if item.level == "bad"]
+    if channel.checked_at and channel.token_ok_at:
+        # What was refused then and is given now is no news.
+        given_since = channel.token_ok_at > channel.checked_at
+        findings = [f for f in findings if f.check != "token" or not given_since]
     notes += [item.detail for item in findings]
     return Health(channel, "bad" if findings else "warn" if notes else "ok", notes)
 

@@ -205,6 +205,17 @@ def test_a_send_too_large_to_be_read_is_only_named(admin_client, monkeypatch):
             "The clock is off",
         ),
         (
+            {
+                "checked_at": 1,
+                "token_ok_at": 0,
+                "last_push_at": 0,
+                "templates_refreshed_at": 0,
+                "findings": [["token", "bad", [["Our address is refused", {}]], []]],
+            },
+            "ok",
+            "",
+        ),
+        (
             {"token_ok_at": 0, "last_push_at": 0, "templates_refreshed_at": 0},
             "ok",
             "",
