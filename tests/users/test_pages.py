@@ -58,6 +58,7 @@ def test_from_the_file_over_the_preview_to_the_report(operator, channel):
     assert upload.created_by.is_superuser
     assert openid(1) in preview
     assert "“u 2” has other characters" in preview
+    assert "One of 2 rows will be left out" in preview
     assert page("start", upload) in preview
     assert not Recipient.objects.exists()
 
@@ -92,6 +93,7 @@ def test_channel_and_mode_may_be_changed_in_the_preview(operator, channel):
     missing = choose(operator, f"userid,openid\nu1,{openid(1)}\n").content.decode()
     upload = Upload.objects.get()
     assert "Choose one for the upload" in missing
+    assert "Not one row can be imported" in missing
 
     chosen = {"channel": channel.pk, "mode": "add"}
     answer = operator.post(page("choose", upload), chosen, follow=True)
