@@ -6,9 +6,10 @@
   three times.
 * Then the batch is `held`. Is it the batch that the receiver cannot take, or is the
   receiver down? Every 50 s the batch is tried once more and, when that fails, the next
-  one behind it. If that one gets through, the fault is the first one's: it is `failed`
-  and out of the line. If not, everything keeps waiting, and nothing is lost or out of
-  order when the receiver comes back. After an hour a batch is `failed` anyway.
+  one behind it. If that one gets through, the receiver is up: the first one is tried at
+  once, and if it fails even now the fault is its own, it is `failed` and out of the
+  line. If not, everything keeps waiting, and nothing is lost or out of order when the
+  receiver comes back. After an hour a batch is `failed` anyway.
 * A failed batch is kept until an operator replays it.
 
 Batches and their leases are rows: a worker that dies while telling leaves a lease that
@@ -276,7 +277,7 @@ def _record(leased: _Leased, attempt: dict[str, Any]) -> None:
         batch.try_at = now + RETRY_EVERY
         if batch.tries > RETRIES and batch.state == State.WAITING:
             batch.state, batch.ended_at = State.HELD, now
-        elif batch.state == State.HELD and now - (batch.ended_at or now) >= HOLD_FOR:
+        elif batch.state == State.HELD and _is_at_fault(batch, now):
             batch.state = State.FAILED
     with transaction.atomic():
         mine = StatusBatch.objects.filter(pk=batch.pk, leased_until=leased.until)
@@ -291,10 +292,11 @@ def _record(leased: _Leased, attempt: dict[str, Any]) -> None:
             return
         if batch.state == State.DELIVERED:
             StatusCallback.objects.filter(batch=batch).delete()
-            # The receiver is up: what is still held before this one is at fault itself.
+            # The receiver is up again, perhaps since it refused the one before a moment
+            # ago: that one gets its chance now.
             StatusBatch.objects.filter(
                 url=batch.url, state=State.HELD, pk__lt=batch.pk
-            ).update(state=State.FAILED)
+            ).update(try_at=now)
     if attempt["error"]:
         log.log(
             logging.ERROR if batch.state == State.FAILED else logging.WARNING,
@@ -304,6 +306,18 @@ def _record(leased: _Leased, attempt: dict[str, Any]) -> None:
             batch.tries,
             attempt["error"],
         )
+
+
+def _is_at_fault(batch: StatusBatch, now: datetime) -> bool:
+    """Whether a held batch that failed once more is out of the line: one behind it got
+    through meanwhile, or it was held for long enough."""
+    held_at = batch.ended_at or now
+    return (
+        now - held_at >= HOLD_FOR
+        or StatusBatch.objects.filter(
+            url=batch.url, state=State.DELIVERED, pk__gt=batch.pk, ended_at__gte=held_at
+        ).exists()
+    )
 
 
 # -- what an item says -----------------------------------------------------------------

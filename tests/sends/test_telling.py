@@ -233,6 +233,21 @@ def test_a_batch_that_the_receiver_cannot_take_stops_nobody(put, url, receiver):
     assert receiver.types("bad")[-100:] == [0] * 100
 
 
+def test_a_receiver_that_is_back_between_two_tries_gets_both(put, url, receiver):
+    put(*[("first", 0)] * 100)
+    put(*[("second", 0)] * 100)
+    receiver.answers = [500] * 4  # held with the fourth, and then it is back
+
+    for _try in range(4):
+        telling.tell(url.pk)
+        later()
+
+    assert states() == [State.DELIVERED] * 2
+    told = [items[0]["userid"] for items, *_rest in receiver.posts]
+    assert told == ["first"] * 4 + ["second", "first"]
+    assert not StatusCallback.objects.exists()
+
+
 def test_after_an_hour_a_batch_gives_its_place_up(put, url, receiver):
     put(("zhangsan", 0))
     receiver.answers = [500] * 5
