@@ -37,8 +37,9 @@ def once(
             IdempotencyKey.objects.create(
                 business_channel=sender, key=key, body_hash=body_hash, answer=answer
             )
-    except IntegrityError:
-        # Two at once: the other one was first, and ours was taken back whole.
+    except (IntegrityError, Refused):
+        # Two at once: the other one was first. Ours was taken back whole, or found that
+        # the other one had used up the day's last broadcast.
         used = mine.first()
         if used is None:
             raise

@@ -16,7 +16,7 @@ from sends.models import AudienceRow, Send
 from tests.api_fixture import basic
 
 ROOT = Path(__file__).parents[2]
-KEYS = "channels_wechat_idempotencykey"
+KEYS, USAGE = "channels_wechat_idempotencykey", "channels_wechat_usage"
 
 # A web process on the test's database: it makes the call that it reads, once.
 PROCESS = """
@@ -29,7 +29,7 @@ from django.test import Client
 connection.settings_dict["NAME"] = sys.argv[1]
 print("ready", flush=True)
 call = json.loads(sys.stdin.readline())
-answer = Client().post("/v1/sent", content_type="application/json", **call)
+answer = Client().post(content_type="application/json", **call)
 print(answer.status_code, answer.content.decode(), flush=True)
 """
 
@@ -57,27 +57,31 @@ def processes():
         yield started
 
 
-def both_wait():
-    """Whether both have found the key unused, done their work, and want to store it."""
+def both_wait(lock):
+    """Whether both wait for what the test holds: for `lock`, or in line behind it."""
     with connection.cursor() as cursor:
+        # Other databases of the server number their tables alike.
         cursor.execute(
-            "SELECT count(*) FROM pg_locks"
-            " WHERE NOT granted AND relation = %s::regclass",
-            [KEYS],
+            "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND ("
+            " pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            " OR relation = %s::regclass AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            [lock],
         )
         return cursor.fetchone()[0] == 2
 
 
-def at_once(processes, calls):
-    """Make the calls; on PostgreSQL none goes on before both are at the same point."""
+def at_once(processes, calls, hold=f"LOCK TABLE {KEYS} IN EXCLUSIVE MODE", lock=KEYS):
+    """Make the calls; on PostgreSQL none goes on before both are at the same point:
+    by default, both found the key unused, did their work, and want to store it."""
     with transaction.atomic():
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(f"LOCK TABLE {KEYS} IN EXCLUSIVE MODE")
+                cursor.execute(hold)
         for process, call in zip(processes, calls, strict=True):
             print(json.dumps(call), file=process.stdin, flush=True)
         deadline = time.monotonic() + 60
-        while connection.vendor == "postgresql" and not both_wait():
+        while connection.vendor == "postgresql" and not both_wait(lock):
             assert time.monotonic() < deadline, "they never met"
             time.sleep(0.02)
     answers = [process.stdout.readline().partition(" ") for process in processes]
@@ -89,9 +93,10 @@ def call(shop):
     # Seen a moment ago: nothing is written before the key is looked up.
     shop.set(last_used_at=timezone.now())
 
-    def make(**changes):
+    def make(path="/v1/sent", **changes):
         headers = {"authorization": basic(*shop.pair), "idempotency-key": "k"}
-        return {"data": json.dumps(shop.body(**changes)), "headers": headers}
+        data = json.dumps(shop.body(**changes))
+        return {"path": path, "data": data, "headers": headers}
 
     return make
 
@@ -114,3 +119,17 @@ def test_of_two_different_calls_one_is_done_and_the_other_409(call, processes):
     assert (done["code"], status, refused["code"]) == (0, 409, 4004)
     assert Send.objects.get().msgid == done["msgid"]
     assert AudienceRow.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_days_last_broadcast_is_answered_twice_alike(shop, call, processes):
+    shop.set(broadcasts_per_day=1)
+
+    calls = [call("/v1/broadcast")] * 2
+    (status, first), again = at_once(
+        processes, calls, f"SELECT 1 FROM {USAGE} FOR UPDATE", USAGE
+    )
+
+    assert (status, first["code"]) == (200, 0)
+    assert again == (status, first)
+    assert Send.objects.get().msgid == first["msgid"]
