@@ -67,6 +67,7 @@ class JumsView(APIView):
     permission_classes = (AllowAny,)
     parser_classes: Any = (AnyJSONParser,)
     renderer_classes = (Renderer,)
+    metadata_class = None  # OPTIONS is a wrong method like any other
     # Which pairs the call takes: a ChannelKey, an AccessKey, or both.
     takes: ClassVar[set[str]] = {"business"}
 

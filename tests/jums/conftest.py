@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 
 from tests.services import free_port
 
@@ -28,6 +30,16 @@ def environment(tmp_path, empty_database_url):
         "SWEEP_SECONDS": "1",
         "DJANGO_SETTINGS_MODULE": "jums.settings",
     }
+
+
+@pytest.fixture
+def one_connection():
+    """Requests keep the test's own database connection, as Django's client has it."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ import base64
 
 import pytest
 import schemathesis
-from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
@@ -19,16 +17,6 @@ from tests.factories import OpenIDFactory, SendFactory
 schema = schemathesis.openapi.from_wsgi(
     "/api/schema/?format=json", get_wsgi_application()
 )
-
-
-@pytest.fixture
-def one_connection():
-    """Requests keep the test's own database connection, as Django's client has it."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
 
 
 @pytest.fixture

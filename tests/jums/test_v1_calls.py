@@ -8,9 +8,12 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import DatabaseError, connection
+from django.test import Client
 from django.utils import timezone
 
 from channels_wechat.business_channels import create_business_channel, rotate_secret
+from tests.api_fixture import basic
 from tests.jums_fixture import Caller, refusal
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +139,7 @@ def test_every_failure_is_flat_json_with_an_integer_and_a_sentence(ask, name):
 
 
 @every_call
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_a_wrong_method_is_405_and_4004(ask, name, method):
     if method == CALLS[name][0]:
         return
@@ -271,6 +274,24 @@ def test_a_body_that_is_too_large_is_4004(ask, settings, name):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
 
     assert refusal(ask(name, body=[{"userid": "x" * 1000}])) == (413, 4004)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"), [("/v1/sent", {"code": 5000}), ("/api/lists/", {"code": "error"})]
+)
+def test_our_own_fault_has_the_callers_own_envelope(shop, crm, path, told):
+    def no_database(*_):
+        raise DatabaseError
+
+    client = Client(
+        raise_request_exception=False,
+        headers={"authorization": basic(*(shop if "v1" in path else crm).pair)},
+    )
+    with connection.execute_wrapper(no_database):
+        answer = client.post(path, shop.body(), content_type="application/json")
+
+    assert answer.status_code == 500
+    assert answer.json().items() > told.items()
 
 
 def test_the_body_is_utf_8_whatever_its_charset_says(shop):
