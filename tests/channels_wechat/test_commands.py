@@ -49,11 +49,13 @@ def test_a_used_or_impossible_name_is_refused(name):
 # -- create_business_channel -----------------------------------------------------------
 
 
-def test_a_business_channel_is_printed_as_one_json_object_and_works():
+@pytest.mark.parametrize(
+    "codes", [["--channel", "hr", "--channel", "shop"], ["--channel", "hr", "shop"]]
+)
+def test_a_business_channel_is_printed_as_one_json_object_and_works(codes):
     channels = [ChannelFactory(code=code) for code in ("hr", "shop")]
 
-    given = ["create_business_channel", "Orders", "--channel", "hr"]
-    made = json.loads(run(*given, "--channel", "shop"))
+    made = json.loads(run("create_business_channel", "Orders", *codes))
 
     assert set(made) == {"channel_key", "master_secret"}
     row = business_channels.holder(made["channel_key"], made["master_secret"])

@@ -21,10 +21,11 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the business line, e.g. shop")
         parser.add_argument(
             "--channel",
-            action="append",
+            action="extend",
+            nargs="+",
             default=[],
             metavar="CODE",
-            help="a channel it may send through; may be given several times",
+            help="channels it may send through, behind NAME; may be given again",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
