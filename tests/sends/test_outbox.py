@@ -102,6 +102,35 @@ def test_preparing_tells_who_is_a_target_and_who_is_not(send, listen):
     ]
 
 
+def test_each_reason_for_leaving_somebody_out_has_its_own_code(send, listen):
+    listen()
+    for reason in Delivery.Reason.values:
+        Delivery.objects.create(
+            send=send,
+            channel=send.channel,
+            userid=reason,
+            status=Delivery.Status.SKIPPED,
+            reason=reason,
+        )
+
+    with transaction.atomic():
+        outbox.prepared(send.pk)
+    Send.objects.filter(pk=send.pk).update(n_skipped=len(Delivery.Reason))
+
+    assert {userid: code for userid, _type, code in told()} == {
+        "no_recipient": 9001,
+        "no_openid": 9002,
+        "duplicate": 9003,
+        "foreign_openid": 9004,
+        "bad_value": 9005,
+        "blacklisted": 9006,
+        "not_listed": 9007,
+        "capped": 9008,
+        "no_acceptance": 9009,
+    }
+    assert {type_ for _userid, type_, _code in told()} == {1}
+
+
 def test_results_are_told_with_wechats_own_code(send, listen):
     listen()
     rows(send, ("a", "o1", 1), ("b", "o2", 1), ("c", "o3", 1), ("d", "o4", 1))
