@@ -15,8 +15,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from channels_wechat.refusals import ILLEGAL
 
-# More than anything that is taken; nginx in front stops at as much.
-AT_MOST: Final = 64 * 1024 * 1024
+# More than the largest file that is taken.
+AT_MOST: Final = 128 * 1024 * 1024
 IN_MEMORY: Final = 1024 * 1024
 PIECE: Final = 64 * 1024
 
