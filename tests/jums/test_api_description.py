@@ -63,6 +63,32 @@ def test_the_page_has_no_script_of_its_own_and_loads_nothing_from_elsewhere(clie
 
 
 @pytest.mark.parametrize("guide", ["api.md", "api.zh-CN.md"])
+def test_the_guide_says_what_to_do_about_every_error(guide):
+    lines = (Path(__file__).parents[2] / "docs" / guide).read_text().splitlines()
+    rows = [
+        line.split("|")
+        for line in lines
+        if re.match(r"\| \d{3}.* \|.*\|.*\|.+\|", line)
+    ]
+    answers = [
+        answer
+        for calls in resources().values()
+        for call in calls.values()
+        for status, answer in call["responses"].items()
+        if status >= "400"
+    ]
+    examples = [
+        example["value"]["code"]
+        for answer in answers
+        for example in answer["content"]["application/json"]["examples"].values()
+    ]
+
+    assert {"invalid", "wrong_state", "wechat_refused"} <= set(examples)
+    for code in set(examples):
+        assert any(f"`{code}`" in row[2] and row[4].strip() for row in rows), code
+
+
+@pytest.mark.parametrize("guide", ["api.md", "api.zh-CN.md"])
 def test_the_guide_names_every_call_and_every_word(guide):
     text = (Path(__file__).parents[2] / "docs" / guide).read_text()
     described = Client().get("/api/schema/").json()

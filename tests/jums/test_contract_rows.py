@@ -2,6 +2,8 @@
 same bodies, the same names in the answers. Other programs rely on them."""
 
 import io
+import re
+from pathlib import Path
 
 import openpyxl
 import pytest
@@ -652,6 +654,19 @@ def test_a_segment_is_used_by_its_number(api, message, business, given):
     body = {"aud_segment": [str(made["id"])], "msg_wechatoa": [message]}
     assert targets(caller(business).post("sent", body)) == {"a": ""}
     gone(api, one)
+
+
+# -- as the guide has it ---------------------------------------------------------------
+@pytest.mark.parametrize("guide", ["jums-api.md", "jums-api.zh-CN.md"])
+def test_the_guides_first_message_works_as_it_is_printed(template, business, guide):
+    printed = (Path(__file__).parents[2] / "docs" / guide).read_text()
+    calls = re.findall(r"\$JUMS/v1/(\S+)[\s\\]+-d '([^']+)'", printed)
+
+    answers = [caller(business).post(path, body) for path, body in calls]
+
+    assert [path for path, _body in calls] == ["user/opt", "sent"]
+    assert answers[0].json()["data"] == {"success": ["zhangsan"], "fail": []}
+    assert targets(answers[1]) == {"zhangsan": ""}
 
 
 # -- all of it, for one message --------------------------------------------------------
