@@ -32,6 +32,11 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 # -- tokens ----------------------------------------------------------------------------
+
+# What the calls for tokens answer for an account; the others answer any errcode.
+TOKEN_REFUSALS = frozenset({40243, 50004, 50007, *range(89501, 89508)})
+
+
 def _credentials(
     world: World, appid: str, secret: str, grant_type: str, ip: str
 ) -> Account:
@@ -48,7 +53,7 @@ def _credentials(
         raise Refusal(40164, f"{ip} ipv6 ::ffff:{ip}" if ":" not in ip else ip)
     if account.secret != secret:
         raise Refusal(40125)
-    if account.refuses in (40243, 50007):
+    if account.refuses in TOKEN_REFUSALS:
         raise Refusal(account.refuses)
     return account
 

@@ -125,6 +125,15 @@ def test_an_address_outside_the_whitelist_is_named(sandbox):
     )
 
 
+@pytest.mark.parametrize(
+    ("errcode", "answered"), [(40243, 40243), (89503, 89503), (48001, None)]
+)
+def test_an_account_is_refused_its_token_where_wechat_does(sandbox, errcode, answered):
+    sandbox.change_account(refuses=errcode)
+
+    assert stable(sandbox).get("errcode") == answered
+
+
 def test_a_test_account_has_no_whitelist(sandbox):
     account = sandbox.add_account(kind="test", ip_whitelist=["198.51.100.1"])
     assert stable(sandbox, appid=account["appid"], secret=account["secret"])[
