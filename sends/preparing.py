@@ -22,7 +22,8 @@ from .querysets import SKIPPED, WAITING, Moves, Row, stamp
 
 log = logging.getLogger(__name__)
 
-LINES_A_RANGE = 20_000
+# The send is locked for one range: whoever pauses it waits no longer than that.
+LINES_A_RANGE = 10_000
 # Values are checked in Python inside the range's transaction: keep it short.
 CHECKED_LINES_A_RANGE = 4_000
 
@@ -47,11 +48,15 @@ def prepare(send_pk: int) -> bool:
     Safe to call twice at once and to kill: one caller at a time holds the send's lease,
     and each range is all or nothing.
     """
-    if not _take(send_pk):
-        return False
-    while (done := _range(send_pk)) is False:
-        pass
-    return bool(done)
+    while _take(send_pk):
+        while (done := _range(send_pk)) is False:
+            pass
+        if done:
+            return True
+        # Paused or canceled. Whoever resumes it need not wait until our lease ends, and
+        # if that was done already, it is us who go on.
+        Send.objects.filter(pk=send_pk).update(prepare_lease_until=None)
+    return False
 
 
 def _take(send_pk: int) -> bool:

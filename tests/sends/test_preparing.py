@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
-from sends import audience, preparing, problems
+from sends import audience, control, preparing, problems
 from sends.models import Chunk, Delivery, Send
 from tests.factories import OpenIDFactory, RecipientFactory, SendFactory
 
@@ -78,6 +79,31 @@ def test_preparing_goes_on_where_a_killed_worker_stood(send):
     lease.update(prepare_lease_until=timezone.now() - timedelta(seconds=1))
     assert preparing.prepare(send.pk)
     assert Delivery.objects.filter(send=send).count() == 10
+
+
+def test_a_send_paused_while_it_is_prepared_goes_on_as_soon_as_resumed(
+    send, monkeypatch
+):
+    monkeypatch.setattr(preparing, "LINES_A_RANGE", 10)
+    audience.stage(send, [], [("", f"o{n:027}") for n in range(30)])
+    pressed = []
+
+    def press(execute, sql, parameters, many, context):
+        result = execute(sql, parameters, many, context)
+        if "INSERT INTO sends_delivery" in sql and not pressed:
+            pressed.append(control.pause(send, by="li"))
+        return result
+
+    with connection.execute_wrapper(press):
+        assert not preparing.prepare(send.pk)
+    send.refresh_from_db()
+    assert (send.status, send.total) == ("paused", 10)
+
+    control.resume(send, by="li")
+    assert preparing.prepare(send.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.n_waiting) == ("running", 30)
 
 
 def test_a_send_paused_meanwhile_is_left_alone(send):
