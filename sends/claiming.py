@@ -53,14 +53,18 @@ class Claimer:
     careful: bool = False
     _sends: dict[int, tuple[Send, CompiledMessage]] = field(default_factory=dict)
 
-    def claim(self, size: int, careful_size: int) -> Claimed | None:
+    def claim(
+        self, size: int, careful_size: int, before: int | None = None
+    ) -> Claimed | None:
         """Claim the next due chunk, at most about `size` rows of it, or `careful_size`
         if they must not be repeated; None: none is due. Raises LeaseLost.
+
+        With `before`, only of sends that are more urgent than that priority.
         """
         now = timezone.now()
         with transaction.atomic():
             self.lease.hold()
-            chunk = self._next_chunk(now)
+            chunk = self._next_chunk(now, before)
             if chunk is None:
                 return None
             send, message = self._message(chunk.send_id)
@@ -85,14 +89,11 @@ class Claimer:
                 claimed.calls.append((row, _call(claim, message, row)))
         return claimed
 
-    def _next_chunk(self, now: datetime) -> Chunk | None:
-        sends = (
-            Send.objects.running()
-            .filter(channel=self.lease.channel_pk)
-            .order_by("priority", "pk")
-            .values_list("pk", flat=True)
-        )
-        for pk in sends:
+    def _next_chunk(self, now: datetime, before: int | None) -> Chunk | None:
+        sends = Send.objects.running().filter(channel=self.lease.channel_pk)
+        if before is not None:
+            sends = sends.filter(priority__lt=before)
+        for pk in sends.order_by("priority", "pk").values_list("pk", flat=True):
             chunk = Chunk.objects.due(now).filter(send=pk).first()
             if chunk is not None:
                 return chunk

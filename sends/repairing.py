@@ -39,8 +39,9 @@ def adopt_orphans(lease: Lease) -> None:
         log.warning("adopted channel=%s rows=%s", lease.channel_pk, rows)
 
 
-def settle_canceled(lease: Lease) -> None:
-    """Take out what canceled sends had waiting: canceled, or unknown if in doubt."""
+def settle_canceled(lease: Lease, limit: int) -> bool:
+    """Take out what canceled sends had waiting: canceled, or unknown if in doubt; of
+    `limit` chunks at most. Return whether there may be more."""
     for send in Send.objects.unsettled().filter(
         channel=lease.channel_pk, prepared_at__isnull=True
     ):
@@ -54,7 +55,8 @@ def settle_canceled(lease: Lease) -> None:
     chunks = Chunk.objects.waiting().filter(
         send__channel=lease.channel_pk, send__status=Send.Status.CANCELED
     )
-    for chunk in chunks.select_related("send").iterator():
+    settled = 0
+    for chunk in chunks.select_related("send")[:limit]:
         with transaction.atomic():
             lease.hold()
             Send.objects.move(Delivery.objects.settle(chunk))
@@ -62,3 +64,5 @@ def settle_canceled(lease: Lease) -> None:
                 outbox.settled(chunk)
             chunk.state = Chunk.State.DONE
             chunk.save(update_fields=["state"])
+        settled += 1
+    return settled == limit

@@ -51,6 +51,9 @@ stopping = threading.Event()
 
 FLUSH_S: Final = 0.5
 CONTROL_S: Final = 0.3
+# What canceled sends left is settled beside a running one, a little at a time.
+SETTLE_S: Final = 1.0
+CHUNKS_A_SETTLING: Final = 10
 # A drain waits this long itself for rows that are tried again soon.
 STAY: Final = timedelta(seconds=3)
 SILENCE_HOLD_S: Final = 20
@@ -114,6 +117,7 @@ class _Drain:
     book: Book = field(init=False)
     token: str = ""
     running: set[int] = field(default_factory=set)
+    most_urgent: int = 0  # priority of the sends that run
     out: dict[int, Out] = field(default_factory=dict)
     closing: bool = False  # claim no more
     streak: Streak = field(default_factory=Streak)
@@ -128,9 +132,11 @@ class _Drain:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
         self.book, self.claimer = Book(self.lease), Claimer(self.lease)
         repairing.adopt_orphans(self.lease)
-        repairing.settle_canceled(self.lease)
-        if self.lease.is_held_up() or not self._control() or not self._has_token():
-            return
+        if not self.lease.is_held_up() and self._control() and self._has_token():
+            self._send()
+        self._settle()
+
+    def _send(self) -> None:
         base_url = settings.WECHAT_API_BASE
         self.line = lines.take(base_url)
         clean = False
@@ -142,14 +148,21 @@ class _Drain:
                 lines.keep(self.line, base_url)
             else:
                 self.line.close()
-        repairing.settle_canceled(self.lease)
+
+    def _settle(self) -> None:
+        """Take out what canceled sends had waiting, until something is to be sent: of
+        a million that takes long, and an urgent message shall not wait for it."""
+        while repairing.settle_canceled(self.lease, CHUNKS_A_SETTLING):
+            due_at = _next_due(self.channel.pk)
+            if stopping.is_set() or (due_at and due_at <= timezone.now()):
+                return
 
     # -- the loop ----------------------------------------------------------------------
 
     def _pump(self) -> None:
         self.pace = Pace.of(self.lease.drain(), timezone.now())
         self._keep_pace()
-        controlled = flushed = looked = timezone.now()
+        controlled = flushed = looked = settled = timezone.now()
         more = True
         while True:
             now = timezone.now()
@@ -158,12 +171,16 @@ class _Drain:
                 self.lease.hold()
                 self._control()
                 self._adapt(now)
+                self._overtake()
                 if stopping.is_set() and not self.closing:
                     self._close()
             if more or (now - looked).total_seconds() >= CONTROL_S:
                 looked, more = now, True
                 while more and not self.closing and len(self.out) < self._backlog():
                     more = self._claim()
+            if (now - settled).total_seconds() >= SETTLE_S:
+                settled = now
+                repairing.settle_canceled(self.lease, CHUNKS_A_SETTLING)
             for answer in self.line.answers(timeout_s=0.05) if self.out else ():
                 self._take_answer(answer)
             if self.line.halted:
@@ -199,13 +216,14 @@ class _Drain:
         if not channel.enabled:
             control.pause_for(channel, Send.PauseCode.DISABLED, None, "")
         self.channel = channel
-        found = dict(
+        found = list(
             Send.objects.running()
             .filter(channel=channel)
-            .values_list("pk", "brake_released")
+            .values_list("pk", "brake_released", "priority")
         )
-        self.running = set(found)
-        self.released = {pk for pk, released in found.items() if released}
+        self.running = {pk for pk, _released, _priority in found}
+        self.released = {pk for pk, released, _priority in found if released}
+        self.most_urgent = min((priority for *_rest, priority in found), default=0)
         if any(out.claim.send.pk not in self.running for out in self.out.values()):
             self._withdraw()
         return bool(self.running)
@@ -232,9 +250,22 @@ class _Drain:
         sends = Send.objects.running().filter(channel=self.channel)
         return set(sends.values_list("pk", flat=True))
 
-    def _claim(self) -> bool:
+    def _overtake(self) -> None:
+        """Put what is more urgent in front of what waits for its turn: at a few
+        messages a second even the rows of one claim would be long to wait for."""
+        priorities = [out.claim.send.priority for out in self.out.values()]
+        least = max(priorities, default=0)
+        if self.closing or self.most_urgent >= least:
+            return
+        ahead = len(priorities) - priorities.count(least)
+        while ahead < self._backlog() and self._claim(before=least):
+            ahead = len(self.out) - priorities.count(least)
+        if len(self.out) > len(priorities):
+            self._withdraw()  # and submit anew, the most urgent first
+
+    def _claim(self, before: int | None = None) -> bool:
         """Claim the next due chunk and give its rows to the line; False: none due."""
-        claimed = self.claimer.claim(self._backlog(), self._careful_backlog())
+        claimed = self.claimer.claim(self._backlog(), self._careful_backlog(), before)
         if claimed is None:
             return False
         claim = claimed.claim
@@ -453,7 +484,8 @@ class _Drain:
             self._withdraw()
 
     def _withdraw(self) -> None:
-        """Take back calls of sends that no longer run; the others go on."""
+        """Take back calls of sends that no longer run; the others go on, the most
+        urgent first."""
         keep = []
         for call in self.line.withdraw():
             if self.out[call.key].claim.send.pk in self.running:
@@ -461,6 +493,7 @@ class _Drain:
             else:
                 self.book.back(self.out.pop(call.key))
         if keep:
+            keep.sort(key=lambda call: self.out[call.key].claim.send.priority)
             for call in keep:
                 self.out[call.key].token = self.token
             self.line.submit(keep, self.token)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from sends import audience, control, preparing, sweeping
 from sends.control import WrongState
-from sends.models import Send
+from sends.models import Chunk, Send
 from tests.factories import (
     OpenIDFactory,
     SendFactory,
@@ -52,6 +52,28 @@ def test_a_time_to_come_schedules_and_the_sweep_starts_it(draft):
     Send.objects.filter(pk=draft.pk).update(scheduled_for=timezone.now())
     assert sweeping.sends_to_prepare() == [draft.pk]
     assert status(draft) == "preparing"
+
+
+@pytest.mark.parametrize("change", [control.pause, control.resume, control.cancel])
+def test_a_change_costs_the_same_however_large_the_send_is(
+    draft, change, django_assert_max_num_queries
+):
+    """Two thousand chunks: a million people. Nothing walks through them."""
+    control.submit(draft)
+    preparing.prepare(draft.pk)
+    now = timezone.now()
+    Chunk.objects.bulk_create(
+        Chunk(send=draft, first_id=n, last_id=n, due_at=now, state=Chunk.State.WAITING)
+        for n in range(10**9, 10**9 + 2000)
+    )
+    if change is control.resume:
+        control.pause(draft, by="li")
+
+    with django_assert_max_num_queries(10) as asked:
+        change(draft, by="li")
+
+    assert "sends_chunk" not in str(asked.captured_queries)
+    assert "sends_delivery" not in str(asked.captured_queries)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ class Engine(RuleBasedStateMachine):
             return
         worker = Worker(lease)
         repairing.adopt_orphans(lease)
-        repairing.settle_canceled(lease)
+        repairing.settle_canceled(lease, 100)
         self.workers.append(worker)
 
     @rule()

@@ -1,9 +1,11 @@
 """Drains against the sandbox: what is sent, what each answer leads to."""
 
+import contextlib
 from collections import Counter
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -444,6 +446,76 @@ def test_an_urgent_send_is_claimed_next_in_the_middle_of_a_large_one(channel, pr
     lease.release()
     sending.drain(channel.pk)
     assert counts(urgent) == {"accepted": 2}
+
+
+@contextlib.contextmanager
+def meanwhile(*acts):
+    """Do one of `acts` after the other in the middle of a drain, between its claims;
+    each is tried again until it returns True."""
+    left = list(acts)
+
+    def act(execute, sql, parameters, many, context):
+        if left and sql.startswith('SELECT "channels_wechat_channel"'):
+            mine, left[:] = left[:], []  # not from within itself
+            left[:] = mine[1:] if mine[0]() else mine
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(act):
+        yield
+    assert not left
+
+
+def test_an_urgent_message_overtakes_what_waits_in_the_process(
+    channel, prepared, sandbox
+):
+    """At ten messages a second, one claim of the large send is a minute's work."""
+    Channel.objects.update(connections=1)
+    sandbox.settings(reply_delay_ms=[100, 100])
+    large = prepared(count=600, priority=2)
+    before = 0
+
+    def comes():
+        nonlocal before
+        before = sandbox.shown()["total"]
+        return before and prepared(count=1, priority=1)
+
+    def ends():
+        if sandbox.shown()["total"] < before + 15:
+            return False
+        control.cancel(large, by="li")
+        return True
+
+    with meanwhile(comes, ends):
+        sending.drain(channel.pk)
+
+    urgent = Delivery.objects.get(send__priority=1)
+    assert urgent.status == Delivery.Status.ACCEPTED
+    sooner = Delivery.objects.filter(send=large, wechat_msgid__lt=urgent.wechat_msgid)
+    assert sooner.count() <= before + 8
+    assert counts(large)["canceled"] > 500
+    assert sandbox.shown()["max_per_openid"] <= 2  # number 1 is in both
+
+
+def test_nobody_waits_until_a_large_send_is_settled(
+    channel, prepared, sandbox, monkeypatch
+):
+    monkeypatch.setattr(sending, "CHUNKS_A_SETTLING", 1)
+    large = prepared(count=1300)
+    control.cancel(large, by="li")
+    settled_before = []
+    urgent = prepared(count=1, priority=1)
+
+    def look(execute, sql, parameters, many, context):
+        if "WHEN doubt_since IS NULL" in sql:
+            settled_before.append(counts(urgent))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(look):
+        sending.drain(channel.pk)
+
+    assert counts(large) == {"canceled": 1300}
+    assert len(settled_before) == 3
+    assert settled_before[1:] == [{"accepted": 1}] * 2
 
 
 def test_a_slow_channel_claims_only_what_it_can_send_soon(channel, prepared, sandbox):
