@@ -52,6 +52,12 @@ def prepare(send_pk: int) -> bool:
         while (done := _range(send_pk)) is False:
             pass
         if done:
+            # Not in the send's lock: of a million rows it takes seconds.
+            with transaction.atomic():
+                Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
+            while (done := _cut(send_pk)) is False:
+                pass
+        if done:
             return True
         # Paused or canceled. Whoever resumes it need not wait until our lease ends, and
         # if that was done already, it is us who go on.
@@ -73,22 +79,27 @@ def _lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.CLAIM_SECONDS)
 
 
+def _locked(send_pk: int) -> Send | None:
+    """Return the send, locked until the transaction ends; None once it was paused or
+    canceled."""
+    return (
+        Send.objects.select_for_update(of=("self",))
+        .select_related("template")
+        .filter(pk=send_pk, status=Send.Status.PREPARING)
+        .first()
+    )
+
+
 def _range(send_pk: int) -> bool | None:
     """Prepare the next range. False: there is more; True: all done; None: stopped."""
     with transaction.atomic():
-        send = (
-            Send.objects.select_for_update(of=("self",))
-            .select_related("template")
-            .filter(pk=send_pk, status=Send.Status.PREPARING)
-            .first()
-        )
+        send = _locked(send_pk)
         if send is None:
             return None  # paused or canceled meanwhile
         message = compile_message(send)
         size = CHECKED_LINES_A_RANGE if message.names else LINES_A_RANGE
         last = _last_line(send, size)
         if last is None:
-            _finish(send)
             return True
         moves, rows = _insert(send, last)
         if message.names:
@@ -157,18 +168,28 @@ def _problems(
                 break
 
 
-def _finish(send: Send) -> None:
-    """Skip doubles, cut chunks, let it run. Inside the send's own transaction."""
+def _cut(send_pk: int) -> bool | None:
+    """Cut the next deliveries into chunks; after the last ones let the send run.
+    Returns what `_range` does."""
     now = timezone.now()
-    Send.objects.move(Delivery.objects.skip_duplicates(send.pk))
-    Chunk.objects.cut(send.pk, now, first=canary.choose(send))
-    if send.business_channel_id:
-        outbox.prepared(send.pk)
-    Send.objects.filter(pk=send.pk).update(
-        status=Send.Status.RUNNING,
-        prepared_at=now,
-        started_at=now,
-        prepare_lease_until=None,
-    )
-    Send.objects.finish([send.pk])
+    with transaction.atomic():
+        send = _locked(send_pk)
+        if send is None:
+            return None
+        fresh = not Chunk.objects.filter(send=send).exists()
+        first = canary.choose(send) if fresh else int(send.canary_last_id is not None)
+        more = Chunk.objects.cut(send.pk, now, first)
+        if fresh and send.business_channel_id:
+            outbox.prepared(send.pk)
+        if more:
+            Send.objects.filter(pk=send.pk).update(prepare_lease_until=_lease_end())
+            return False
+        Send.objects.filter(pk=send.pk).update(
+            status=Send.Status.RUNNING,
+            prepared_at=now,
+            started_at=now,
+            prepare_lease_until=None,
+        )
+        Send.objects.finish([send.pk])
     log.info("prepared send=%s at=%s", send.msgid, stamp(now))
+    return True

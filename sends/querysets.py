@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 WAITING, SENDING, UNKNOWN, SKIPPED, CANCELED = 0, 1, 6, 7, 8  # of Delivery.Status
 ROWS_A_CHUNK = 500
+# So many are cut into chunks in one statement: a hundred chunks.
+ROWS_A_CUT = 50_000
 # When chunks are due that wait for the canary: not by themselves.
 HELD = datetime(2999, 1, 1, tzinfo=UTC)
 COUNTERS = (
@@ -192,11 +194,15 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
         return self.filter(state=1, fence__lt=fence)
 
     def cut(self, send_id: int, due_at: datetime, first: int = 0) -> int:
-        """Cut a prepared send's waiting deliveries into chunks; return how many.
+        """Cut the next of a send's waiting deliveries, ROWS_A_CUT at most, into chunks;
+        return how many, 0 when each is in one.
 
         With `first`, one chunk of so many rows is due; the others are held until
         `release`.
         """
+        last = self.filter(send=send_id).order_by("-first_id").first()
+        if last is not None and first:
+            due_at, first = HELD, 0
         due, moments = "%s", [stamp(due_at)]
         if first:
             moments.append(stamp(HELD))
@@ -210,13 +216,17 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
                 SELECT id, CASE WHEN place <= {first:d} THEN -1
                     ELSE (place - {first:d} - 1) / {ROWS_A_CHUNK} END AS n
                 FROM (
-                    SELECT id, row_number() OVER (ORDER BY id) AS place
-                    FROM sends_delivery WHERE send_id = %s AND status = {WAITING}
+                    SELECT id, row_number() OVER (ORDER BY id) AS place FROM (
+                        SELECT id FROM sends_delivery
+                        WHERE send_id = %s AND status = {WAITING} AND id > %s
+                        ORDER BY id LIMIT {ROWS_A_CUT}
+                    ) AS next_rows
                 ) AS placed
             ) AS numbered GROUP BY n
         """
+        after = last.last_id if last is not None else 0
         with connection.cursor() as cursor:
-            cursor.execute(sql, [send_id, *moments, send_id])
+            cursor.execute(sql, [send_id, *moments, send_id, after])
             return int(cursor.rowcount)
 
     def release(self, send_id: int, at: datetime) -> int:
@@ -354,7 +364,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                     SELECT id, row_number() OVER (PARTITION BY openid ORDER BY id) AS n
                     FROM sends_delivery WHERE send_id = %s AND status = {WAITING}
                 ) AS numbered WHERE n > 1
-            )
+            ) AND status = {WAITING}
         """
         with connection.cursor() as cursor:
             cursor.execute(sql, [send_id])

@@ -42,16 +42,17 @@ def adopt_orphans(lease: Lease) -> None:
 def settle_canceled(lease: Lease, limit: int) -> bool:
     """Take out what canceled sends had waiting: canceled, or unknown if in doubt; of
     `limit` chunks at most. Return whether there may be more."""
+    more = False
     for send in Send.objects.unsettled().filter(
         channel=lease.channel_pk, prepared_at__isnull=True
     ):
         with transaction.atomic():
-            # Canceled while it was prepared: its rows are in no chunk yet.
+            # Canceled while it was prepared: not all of its rows are in chunks yet.
             lease.hold()
-            if not Chunk.objects.filter(send=send).exists():
-                Chunk.objects.cut(send.pk, timezone.now())
-                if send.business_channel_id:
-                    outbox.prepared(send.pk)
+            fresh = not Chunk.objects.filter(send=send).exists()
+            more = bool(Chunk.objects.cut(send.pk, timezone.now())) or more
+            if fresh and send.business_channel_id:
+                outbox.prepared(send.pk)
     chunks = Chunk.objects.waiting().filter(
         send__channel=lease.channel_pk, send__status=Send.Status.CANCELED
     )
@@ -65,4 +66,4 @@ def settle_canceled(lease: Lease, limit: int) -> bool:
             chunk.state = Chunk.State.DONE
             chunk.save(update_fields=["state"])
         settled += 1
-    return settled == limit
+    return more or settled == limit

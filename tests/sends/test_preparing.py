@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sends import audience, control, preparing, problems
+from sends import audience, control, preparing, problems, querysets, sending
 from sends.models import Chunk, Delivery, Send
 from tests.factories import OpenIDFactory, RecipientFactory, SendFactory
 
@@ -67,6 +68,46 @@ def test_chunks_cover_every_waiting_row_once(send, monkeypatch):
     sizes = [Delivery.objects.of_chunk(chunk).count() for chunk in chunks]
     assert sizes == [500, 500, 201]
     assert sum(sizes) == Delivery.objects.filter(send=send).count()
+
+
+@pytest.mark.parametrize("canary", ["", "waiting"])
+def test_a_large_send_is_cut_a_little_at_a_time(send, canary, monkeypatch):
+    monkeypatch.setattr(querysets, "ROWS_A_CUT", 700)
+    Send.objects.filter(pk=send.pk).update(canary=canary)
+    people = [("", f"o{n // 2:027d}") for n in range(2402)]  # each twice
+    audience.stage(send, [], people)
+
+    with CaptureQueriesContext(connection) as asked:
+        assert preparing.prepare(send.pk)
+
+    cuts = [q for q in asked.captured_queries if "INSERT INTO sends_chunk" in q["sql"]]
+    assert len(cuts) == 3  # the third finds nothing more
+    chunks = Chunk.objects.filter(send=send).order_by("first_id")
+    sizes = [
+        Delivery.objects.of_chunk(chunk).filter(status=0).count() for chunk in chunks
+    ]
+    assert sizes == ([50, 500, 150, 500, 1] if canary else [500, 200, 500, 1])
+    due = chunks.due(timezone.now())
+    assert due.count() == (1 if canary else 4)
+
+
+def test_a_send_canceled_while_it_is_cut_is_settled_whole(send, monkeypatch):
+    monkeypatch.setattr(querysets, "ROWS_A_CUT", 700)
+    audience.stage(send, [], [("", f"o{n:027d}") for n in range(1500)])
+
+    def press(execute, sql, parameters, many, context):
+        result = execute(sql, parameters, many, context)
+        if "INSERT INTO sends_chunk" in sql:
+            Send.objects.filter(pk=send.pk).update(status="canceled")
+        return result
+
+    with connection.execute_wrapper(press):
+        assert not preparing.prepare(send.pk)
+    assert Chunk.objects.filter(send=send).count() == 2
+    sending.drain(send.channel_id)
+
+    send.refresh_from_db()
+    assert (send.status, send.n_canceled) == ("canceled", 1500)
 
 
 def test_preparing_goes_on_where_a_killed_worker_stood(send):
