@@ -70,7 +70,7 @@ class ChannelAdmin(ModelAdmin):
         ),
         (
             _("Limits"),
-            {"fields": [("connections", "rate_per_s"), "original_id"]},
+            {"fields": [("connections", "rate_per_s"), ("api_reserve", "original_id")]},
         ),
     ]
     compressed_fields = True
@@ -79,6 +79,8 @@ class ChannelAdmin(ModelAdmin):
     # with `channel`, `request` and `perms`, and leave themselves out if they are not
     # for this user.
     extra_actions: ClassVar[list[str]] = []
+    # The same of panels beside the findings, with `channel` and `perms`.
+    extra_panels: ClassVar[list[str]] = []
 
     class Media:
         js = ["jums/forms.js"]
@@ -241,6 +243,7 @@ class ChannelAdmin(ModelAdmin):
             **grant_of(channel),
             "may_check": self.has_check_permission(request),
             "extra_actions": self.extra_actions,
+            "extra_panels": self.extra_panels,
             **(extra_context or {}),
         }
         return TemplateResponse(request, "channels_wechat/channel.html", context)

@@ -58,10 +58,13 @@ class ChannelForm(forms.ModelForm):
             "callback_mode",
             "connections",
             "rate_per_s",
+            "api_reserve",
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "api_reserve" in self.fields:  # none for those who may only look
+            self.fields["api_reserve"].required = False
         if self.instance.pk:
             self.fields["new_secret"].required = False
             self.fields["new_secret"].help_text = _(
@@ -83,6 +86,9 @@ class ChannelForm(forms.ModelForm):
             made_up = _("Leave empty to have one made up.")
             self.fields["new_token"].help_text = made_up
             self.fields["new_aes_key"].help_text = made_up
+
+    def clean_api_reserve(self) -> int:
+        return self.cleaned_data["api_reserve"] or 0
 
     def secrets(self) -> dict[str, str]:
         """Return the secrets that were entered, by the model's names."""

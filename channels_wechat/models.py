@@ -116,6 +116,15 @@ class Channel(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("Empty: as fast as WeChat answers."),
     )
+    api_reserve = models.PositiveIntegerField(
+        _("kept for API messages"),
+        default=0,
+        db_default=0,
+        help_text=_(
+            "So many of the day's messages are left to business systems: a send of the"
+            " console pauses before it takes them, and goes on the next day."
+        ),
+    )
 
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
@@ -202,6 +211,27 @@ class Channel(models.Model):
             tokens.source(self),
             on_refusal=heard if self.is_authorised else None,
         )
+
+
+class QuotaReading(models.Model):
+    """What WeChat said last of how many messages of a kind it takes: see `quotas`."""
+
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="quotas")
+    kind = models.CharField(max_length=9)  # of Template.Kind
+    daily_limit = models.PositiveIntegerField()
+    used = models.PositiveIntegerField()
+    remain = models.PositiveIntegerField()
+    read_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel", "kind"], name="one_quota_per_channel_and_kind"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.remain} of {self.daily_limit}"
 
 
 class LeasedToken(models.Model):

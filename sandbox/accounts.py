@@ -14,6 +14,7 @@ from . import values
 from .people import BLACKLISTED, BLOCKS, FOLLOWS, openid
 
 SEND = "/cgi-bin/message/template/send"
+BIZSEND = "/cgi-bin/message/subscribe/bizsend"
 # New accounts' daily limits; a test account has about a tenth. Source:
 # developers.weixin.qq.com/doc/offiaccount/Message_Management/API_Call_Limits.html
 DAILY_LIMITS = {
@@ -41,6 +42,8 @@ DAILY_LIMITS["subscription"] = DAILY_LIMITS["miniprogram"] = {
     path: limit for path, limit in DAILY_LIMITS["service"].items() if path != SEND
 }
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]+\d*)\.DATA\s*\}\}")
+# Of calls whose limit WeChat's pages do not state.
+UNSTATED_LIMIT = 1_000_000
 TEMPLATE_LIMIT = 25
 TEST_CANNOT = (
     "subscribe_notifications",
@@ -179,18 +182,24 @@ class Account:
     def followers(self) -> list[str]:
         return [of for of, state in self.people.items() if state & FOLLOWS]
 
-    def limit(self, path: str) -> int | None:
-        return self.limits.get(path, DAILY_LIMITS[self.kind].get(path))
+    def limit(self, path: str) -> int:
+        stated = DAILY_LIMITS[self.kind].get(path, UNSTATED_LIMIT)
+        return self.limits.get(path, stated)
 
-    def spend(self, path: str, now: float) -> bool:
-        """Count a call; False when the day's limit was reached before it."""
+    def used_today(self, path: str, now: float) -> int:
+        self._begin_day(now)
+        return self.used.get(path, 0)
+
+    def _begin_day(self, now: float) -> None:
         day = int(now + 8 * 3600) // 86400  # midnight China time
         if day != self.day:
             self.day = day
             self.used.clear()
-        used = self.used.get(path, 0)
-        limit = self.limit(path)
-        if limit is not None and used >= limit:
+
+    def spend(self, path: str, now: float) -> bool:
+        """Count a call; False when the day's limit was reached before it."""
+        used = self.used_today(path, now)
+        if used >= self.limit(path):
             return False
         self.used[path] = used + 1
         return True

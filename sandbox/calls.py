@@ -10,7 +10,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from . import chat
-from .accounts import SEND, TEMPLATE_LIMIT, Account, Template, new_template_id
+from .accounts import (
+    BIZSEND,
+    SEND,
+    TEMPLATE_LIMIT,
+    Account,
+    Template,
+    new_template_id,
+)
 from .answers import OK, Refusal
 from .http import Request
 from .library import INDUSTRIES, LIBRARY, OLD_LIBRARY
@@ -283,12 +290,13 @@ def quota(world: World, account: Account, request: Request) -> dict[str, Any]:
     path = body_of(request).get("cgi_path")
     if not isinstance(path, str) or not path.startswith("/") or "?" in path:
         raise Refusal(76003)
-    if path.startswith("/sns"):
+    if path not in (SEND, BIZSEND) and all(path != known for _method, known in CALLS):
+        raise Refusal(76022 if path.startswith("/sns") else 76021)
+    if (path in (SEND, BIZSEND) and not account.may_notify) or (
+        path == BIZSEND and account.kind == "test"
+    ):
         raise Refusal(76022)
-    if path != SEND and not any(path == known for _method, known in CALLS):
-        raise Refusal(76021)
-    limit = account.limit(path) or 1_000_000
-    used = account.used.get(path, 0)
+    limit, used = account.limit(path), account.used_today(path, time.time())
     return {
         **OK,
         "quota": {"daily_limit": limit, "used": used, "remain": max(0, limit - used)},

@@ -15,7 +15,6 @@ from .answers import Refusal
 from .people import FOLLOWS
 from .world import World
 
-BIZSEND = "/cgi-bin/message/subscribe/bizsend"
 # What the sent event says of an outcome: ErrorCode, ErrorStatus.
 OUTCOMES = {
     "success": (0, "success"),

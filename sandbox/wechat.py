@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from . import calls, component, faults, newtmpl, notifying, sending, webauth
-from .accounts import SEND, Account
+from .accounts import BIZSEND, SEND, Account
 from .answers import Refusal, dump, error
 from .http import Reply, Request, payload, wechat_json
 from .pushing import Push, Pusher
@@ -24,7 +24,7 @@ calls.CALLS.update(newtmpl.CALLS | webauth.CALLS)
 # Calls that no access token of an account opens: they say themselves who calls.
 _OWN_CALLS = {**calls.TOKEN_CALLS, **component.CALLS, **webauth.OWN_CALLS}
 _METHODS = {path: method for method, path in (*calls.CALLS, *_OWN_CALLS)}
-_METHODS[SEND] = _METHODS[notifying.BIZSEND] = "POST"
+_METHODS[SEND] = _METHODS[BIZSEND] = "POST"
 _NOTIFYING = (
     "/cgi-bin/message/template/",
     "/cgi-bin/message/subscribe/",
@@ -73,7 +73,7 @@ class WeChat:
                 account = self._account(token, path, ip)
                 if path == SEND:
                     body, after = self._send(account, request)
-                elif path == notifying.BIZSEND:
+                elif path == BIZSEND:
                     body, after = self._notify(account, request)
                 else:
                     endpoint = calls.CALLS[request.method, path]

@@ -8,6 +8,7 @@ from django.urls import URLPattern, path, register_converter
 from django.urls.converters import StringConverter
 from unfold.admin import ModelAdmin
 
+from channels_wechat.admin import ChannelAdmin
 from templates_mgmt.admin import TemplateAdmin
 
 from .console import (
@@ -15,6 +16,7 @@ from .console import (
     events,
     history,
     overview,
+    pace,
     reach,
     results,
     reviewing,
@@ -49,6 +51,7 @@ class SendAdmin(ModelAdmin):
             ("add/", steps.add, "add"),
             ("template/<int:template_pk>/card/", steps.template_card, "template_card"),
             ("template/<int:template_pk>/reach/", reach.reach, "reach"),
+            ("channel/<int:channel_pk>/now/", pace.channel, "channel"),
             ("<int:pk>/", results.send, "change"),
             ("<int:pk>/template/", steps.template, "template"),
             ("<int:pk>/audience/", steps.audience_step, "audience"),
@@ -130,5 +133,7 @@ class StatusBatchAdmin(ModelAdmin):
 
 # Templates know nothing of sends: what their pages show of acceptances is from here.
 TemplateAdmin.extra_panels.append("sends/_on_template.html")
+# Nor do channels.
+ChannelAdmin.extra_panels.append("sends/_on_channel.html")
 admin.site.register(CallbackURL, status_callbacks.CallbackURLAdmin)
 admin.site.register(Strategy, strategies.StrategyAdmin)

@@ -1,6 +1,7 @@
 """Claiming: which chunk of a channel is next, and its rows as calls to make."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -50,6 +51,8 @@ class Claimer:
     """
 
     lease: Lease
+    # How many rows of a send may be claimed now, None: any number.
+    allowed: Callable[[Send], int | None] = lambda _send: None
     careful: bool = False
     _sends: dict[int, tuple[Send, CompiledMessage]] = field(default_factory=dict)
 
@@ -70,7 +73,9 @@ class Claimer:
             send, message = self._message(chunk.send_id)
             claim = Claim(chunk, send)
             self.careful = not claim.repeat_safe
-            _cut(chunk, min(size, careful_size) if self.careful else size)
+            allowed = self.allowed(send)
+            sizes = [size, careful_size if self.careful else size]
+            _cut(chunk, min(sizes if allowed is None else [*sizes, allowed]))
             chunk.state = Chunk.State.CLAIMED
             chunk.claimed_at, chunk.fence = now, self.lease.fence
             chunk.save(update_fields=["state", "claimed_at", "fence", "last_id"])
@@ -95,7 +100,7 @@ class Claimer:
             sends = sends.filter(priority__lt=before)
         for pk in sends.order_by("priority", "pk").values_list("pk", flat=True):
             chunk = Chunk.objects.due(now).filter(send=pk).first()
-            if chunk is not None:
+            if chunk is not None and self.allowed(self._message(pk)[0]) != 0:
                 return chunk
         return None
 

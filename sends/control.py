@@ -5,8 +5,8 @@ cancel. Every change of status is a conditional UPDATE whose row count says who 
 import logging
 import secrets
 import time
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -24,6 +24,8 @@ from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
 Status = Send.Status
+# A scheduled send that starts no later than this has not missed its time.
+PUNCTUAL: Final = timedelta(minutes=5)
 
 
 class WrongState(Exception):
@@ -244,10 +246,12 @@ def pause_for(
     send_pk: int | None = None,
     kind: str | None = None,
     resume_at: datetime | None = None,
+    spare_api: bool = False,
 ) -> int:
     """Pause running sends of a channel because WeChat stopped them; return how many.
 
-    With `send_pk` only that one, with `kind` only those of templates of that kind.
+    With `send_pk` only that one, with `kind` only those of templates of that kind, with
+    `spare_api` only those of the console.
     `detail` is WeChat's own words.
     """
     sends = Send.objects.filter(channel=channel, status=Status.RUNNING)
@@ -255,6 +259,8 @@ def pause_for(
         sends = sends.filter(pk=send_pk)
     if kind is not None:
         sends = sends.filter(template__kind=kind)
+    if spare_api:
+        sends = sends.exclude(source=Send.Source.API)
     count = sends.update(
         status=Status.PAUSED,
         pause_code=code,
@@ -276,15 +282,43 @@ def pause_for(
 
 
 def start_due() -> int:
-    """Start scheduled sends whose time has come; return how many."""
+    """Start scheduled sends whose time has come; return how many. Those that were to
+    start much earlier, and may not be late, pause instead and ask."""
     started = 0
-    for pk in Send.objects.due().values_list("pk", flat=True):
+    for send in Send.objects.due():
+        if _is_too_late(send):
+            _miss(send)
+            continue
         with transaction.atomic():
-            won = Send.objects.due().filter(pk=pk).update(status=Status.PREPARING)
+            won = Send.objects.due().filter(pk=send.pk).update(status=Status.PREPARING)
             if won:
-                wake_on_commit("prepare", pk)
+                wake_on_commit("prepare", send.pk)
                 started += 1
     return started
+
+
+def _is_too_late(send: Send) -> bool:
+    if send.late_within_h is None or send.scheduled_for is None:
+        return False
+    allowed = max(PUNCTUAL, timedelta(hours=send.late_within_h))
+    return timezone.now() - send.scheduled_for > allowed
+
+
+def _miss(send: Send) -> None:
+    if (
+        Send.objects.due()
+        .filter(pk=send.pk)
+        .update(
+            status=Status.PAUSED,
+            pause_code=Send.PauseCode.MISSED,
+            pause_errcode=None,
+            pause_detail="",
+            paused_at=timezone.now(),
+            paused_by="",
+            resume_at=None,
+        )
+    ):
+        log.error("missed send=%s at=%s", send.msgid, send.scheduled_for)
 
 
 def _change(send: Send, before: set[Status], **fields: object) -> None:

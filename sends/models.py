@@ -57,6 +57,13 @@ class Send(models.Model):
         CANARY = "canary", _("The first messages did not go well")
         SILENCE = "silence", _("WeChat's answers stopped coming")
         DISABLED = "disabled", _("The channel is disabled")
+        RESERVE = "reserve", _("The rest of today's quota is kept for API messages")
+        MISSED = "missed", _("Its time was missed")
+
+    class Priority(models.IntegerChoices):
+        URGENT = 1, _("Urgent")
+        NORMAL = 2, _("Normal")
+        LOW = 3, _("After all others")
 
     class Canary(models.TextChoices):
         """Whether a few go first, and how that went. Empty: everyone at once."""
@@ -79,7 +86,8 @@ class Send(models.Model):
     )
     priority = models.PositiveSmallIntegerField(
         _("priority"),
-        default=2,
+        choices=Priority.choices,
+        default=Priority.NORMAL,
         validators=[MinValueValidator(1), MaxValueValidator(3)],
     )
     # Part of every client_msg_id: a restored database never repeats old ones.
@@ -106,6 +114,9 @@ class Send(models.Model):
     # The send whose refused people this one tries again.
     resend_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True)
     scheduled_for = models.DateTimeField(_("send at"), null=True, blank=True)
+    # How many hours late it may start if JUMS was down at its time; later than that it
+    # pauses and asks. None: however late.
+    late_within_h = models.PositiveSmallIntegerField(null=True, blank=True)
     submitted_at = models.DateTimeField(null=True)
     prepared_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(_("started"), null=True)

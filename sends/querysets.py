@@ -131,6 +131,16 @@ class SendQuerySet(models.QuerySet["Send"]):
             | Q(prepare_lease_until__lt=at or timezone.now())
         )
 
+    def ahead(self, channel_id: int, kind: str) -> int:
+        """How many messages of a channel and kind have to leave: those of sends that
+        run, or pause until the quota starts anew."""
+        going = Q(status__in=["preparing", "running"]) | Q(
+            status="paused", resume_at__isnull=False
+        )
+        found = self.filter(going, channel=channel_id, template__kind=kind)
+        left = models.Sum(F("n_waiting") + F("n_sending"), default=0)
+        return int(found.aggregate(left=left)["left"])
+
     def unsettled(self) -> Self:
         """Canceled sends with rows that still wait."""
         return self.filter(status="canceled", n_waiting__gt=0)

@@ -19,18 +19,18 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.utils import timezone
 
-from channels_wechat import platforms
+from channels_wechat import platforms, quotas
 from channels_wechat.models import Channel
 from channels_wechat.wechat import errors
 from channels_wechat.wechat.bulk import Answer, Outcome
 from channels_wechat.wechat.client import TokenSource
 
 from . import brake, control, lines, repairing
+from .allowance import Allowance
 from .brake import OF_ONE_KIND, SAME_UNKNOWN_ERRORS, SILENCE, Share, Streak
 from .claiming import Claimer
 from .leases import Lease, LeaseLost
@@ -59,7 +59,6 @@ STAY: Final = timedelta(seconds=3)
 SILENCE_HOLD_S: Final = 20
 # Where nothing may be repeated each unseen answer costs a person: rest longer.
 SILENCE_PAUSE: Final = timedelta(minutes=10)
-CHINA: Final = ZoneInfo("Asia/Shanghai")
 
 
 def drain_send(send_pk: int) -> None:
@@ -125,12 +124,14 @@ class _Drain:
     logged: set[int | None] = field(default_factory=set)
     shares: defaultdict[int, Share] = field(default_factory=lambda: defaultdict(Share))
     released: set[int] = field(default_factory=set)  # go on although much is refused
+    allowance: Allowance = field(default_factory=Allowance)
     pace: Pace = field(init=False)
     paced: tuple[int, float | None] = (0, None)
 
     def run(self) -> None:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
-        self.book, self.claimer = Book(self.lease), Claimer(self.lease)
+        self.book = Book(self.lease)
+        self.claimer = Claimer(self.lease, self._allowed)
         repairing.adopt_orphans(self.lease)
         if not self.lease.is_held_up() and self._control() and self._has_token():
             self._send()
@@ -219,14 +220,40 @@ class _Drain:
         found = list(
             Send.objects.running()
             .filter(channel=channel)
-            .values_list("pk", "brake_released", "priority")
+            .only("brake_released", "priority", "source", "template", "template__kind")
+            .select_related("template")
         )
-        self.running = {pk for pk, _released, _priority in found}
-        self.released = {pk for pk, released, _priority in found if released}
-        self.most_urgent = min((priority for *_rest, priority in found), default=0)
+        if channel.api_reserve:
+            found = self._keep_reserve(found)
+        self.running = {send.pk for send in found}
+        self.released = {send.pk for send in found if send.brake_released}
+        self.most_urgent = min((send.priority for send in found), default=0)
         if any(out.claim.send.pk not in self.running for out in self.out.values()):
             self._withdraw()
         return bool(self.running)
+
+    def _keep_reserve(self, sends: list[Send]) -> list[Send]:
+        """Pause sends of the console while only the reserve is left of today's quota;
+        return those that go on."""
+        for kind in {kind for send in sends if (kind := _console_kind(send))}:
+            out = sum(_kind(out.claim.send) == kind for out in self.out.values())
+            if self.allowance.ask(self.channel, kind, out):
+                control.pause_for(
+                    self.channel,
+                    Send.PauseCode.RESERVE,
+                    None,
+                    "",
+                    kind=kind,
+                    resume_at=quotas.next_midnight(),
+                    spare_api=True,
+                )
+                sends = [send for send in sends if _console_kind(send) != kind]
+        return sends
+
+    def _allowed(self, send: Send) -> int | None:
+        if not self.channel.api_reserve or not (kind := _console_kind(send)):
+            return None
+        return self.allowance.left(kind)
 
     def _adapt(self, now: datetime) -> None:
         """Go faster again while all is well, slower when answers take longer."""
@@ -272,6 +299,7 @@ class _Drain:
         self.book.open(claim)
         for row in claimed.too_late:
             self.book.final(claim, row, Status.UNKNOWN)
+        self.allowance.took(_kind(claim.send), len(claimed.calls))
         for row, call in claimed.calls:
             self.out[row.id] = Out(claim, row, call, self.token)
         self.line.submit([call for _row, call in claimed.calls], self.token)
@@ -357,7 +385,9 @@ class _Drain:
                 self.book.back(out, in_doubt=True, error=error.errmsg, wait=True)
             case errors.QuotaUsedUp():
                 self.book.back(out)
-                resume_at = _next_quota()
+                resume_at = quotas.next_midnight()
+                if kind is not None:
+                    quotas.used_up(self.channel, kind)
                 self._pause(Send.PauseCode.QUOTA, error, kind=kind, resume_at=resume_at)
             case errors.ChannelRefused():
                 self.book.back(out)
@@ -433,7 +463,7 @@ class _Drain:
         if isinstance(refusal, errors.WeChatUnavailable):
             self._hold(refusal.retry_after_s or SILENCE_HOLD_S, str(refusal))
         elif isinstance(refusal, errors.QuotaUsedUp):
-            self._pause(Send.PauseCode.QUOTA, refusal, resume_at=_next_quota())
+            self._pause(Send.PauseCode.QUOTA, refusal, resume_at=quotas.next_midnight())
         else:
             self._pause(Send.PauseCode.CHANNEL, refusal)
         self.closing = True
@@ -499,7 +529,10 @@ class _Drain:
             self.line.submit(keep, self.token)
 
 
-def _next_quota() -> datetime:
-    """Return when WeChat's daily counters start anew: a little after midnight there."""
-    tomorrow = timezone.now().astimezone(CHINA) + timedelta(days=1)
-    return tomorrow.replace(hour=0, minute=5, second=0, microsecond=0)
+def _kind(send: Send) -> str:
+    return send.template.kind if send.template else ""
+
+
+def _console_kind(send: Send) -> str:
+    """Return the kind of a send that has to leave the reserve alone, "" of others."""
+    return "" if send.source == Send.Source.API else _kind(send)

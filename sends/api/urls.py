@@ -2,7 +2,9 @@
 
 from django.urls import path, re_path
 
-from . import acceptances, callback_urls, strategies, timeline, views
+from channels_wechat.api.urls import CODE
+
+from . import acceptances, callback_urls, quotas, strategies, timeline, views
 
 # Opaque, with colons: raw or as %3A is the same here.
 SEND = r"^sends/(?P<msgid>[A-Za-z0-9:._-]{1,64})"
@@ -14,6 +16,7 @@ urlpatterns = [
     re_path(rf"{SEND}/pause/\Z", views.SendPause.as_view()),
     re_path(rf"{SEND}/resume/\Z", views.SendResume.as_view()),
     re_path(rf"{SEND}/cancel/\Z", views.SendCancel.as_view()),
+    re_path(rf"^channels/{CODE}/quota/\Z", quotas.Quota.as_view()),
     path("events/", views.EventList.as_view()),
     path("acceptances/", acceptances.AcceptanceList.as_view()),
     re_path(

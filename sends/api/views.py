@@ -39,6 +39,7 @@ SEND = OpenApiExample(
         "template": "Qz8Uc9eYk0m1",
         "status": "finished",
         "source": "console",
+        "priority": 2,
         "counts": {
             "waiting": 0,
             "sending": 0,
@@ -54,6 +55,7 @@ SEND = OpenApiExample(
         "pause": None,
         "created_at": "2026-11-22T19:58:00+08:00",
         "scheduled_for": None,
+        "late_within_h": None,
         "submitted_at": "2026-11-22T20:00:00+08:00",
         "prepared_at": "2026-11-22T20:00:01+08:00",
         "started_at": "2026-11-22T20:00:01+08:00",

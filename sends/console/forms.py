@@ -13,6 +13,14 @@ from sends.models import Send
 from templates_mgmt.models import Template
 from templates_mgmt.previewing import NOT_SHOWN
 
+# Hours that a send may start late, "" for any number.
+LATE = [
+    ("", _("Send it late all the same")),
+    ("1", _("At most an hour late, else pause and ask")),
+    ("4", _("At most 4 hours late, else pause and ask")),
+    ("24", _("At most a day late, else pause and ask")),
+    ("0", _("Pause and ask")),
+]
 APPID = re.compile(r"wx[0-9a-zA-Z]{16}\Z")
 
 
@@ -129,9 +137,16 @@ class ValuesForm(forms.Form):
 
 
 class ConfirmForm(forms.Form):
-    """Step 5: now, or at a time in the operator's own zone; a few first, or all."""
+    """Step 5: now, or at a time in the operator's own zone and how late; a few first,
+    or all; before others, or after them."""
 
     canary = forms.BooleanField(required=False)
+    priority = forms.TypedChoiceField(
+        choices=Send.Priority.choices, coerce=int, required=False, empty_value=None
+    )
+    late = forms.TypedChoiceField(
+        choices=LATE, coerce=int, required=False, empty_value=None
+    )
     when = forms.ChoiceField(choices=[("now", "now"), ("later", "later")])
     at = forms.DateTimeField(
         required=False,

@@ -8,14 +8,16 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from channels_wechat import quotas
+from channels_wechat.protection import CHINA
 from channels_wechat.wechat import errors
 from sends import brake, canary, control, drafting, pacing, preflight, reporting
 from sends.models import Delivery, Drain, Send
-from sends.sending import CHINA
 
 from . import reviewing
 from .checks import download
@@ -56,6 +58,7 @@ def send(request: HttpRequest, pk: int) -> HttpResponse:
         original=found,
         every=_every(found),
         values=_values(found),
+        priority=Send.Priority(found.priority).label,
         **reviewing.told(request, found),
         **_told(request, found),
         **_deliveries(request, found),
@@ -104,6 +107,7 @@ def _told(request: HttpRequest, found: Send) -> dict[str, Any]:
         "pause": _pause(found) if found.status == status.PAUSED else None,
         "first": _first(found),
         "slowed": _slowed(found),
+        "plan": _plan(found),
         "hold": _hold(found) if found.status == status.RUNNING else None,
         "may_pause": allowed
         and found.status in {status.SCHEDULED, status.PREPARING, status.RUNNING},
@@ -136,6 +140,18 @@ def _pause(found: Send) -> dict[str, Any]:
                 "Nothing may be repeated after an unseen answer, so the send rests. It "
                 "goes on by itself, or press Resume."
             )
+        case Send.PauseCode.RESERVE:
+            fix = _(
+                "It goes on by itself when the quota starts anew. To go on at once, "
+                "keep less for API messages on the channel's page, then press Resume."
+            )
+        case Send.PauseCode.MISSED:
+            title = _("It did not start at %(when)s: JUMS was not running") % {
+                "when": date_format(
+                    timezone.localtime(found.scheduled_for), "SHORT_DATETIME_FORMAT"
+                )
+            }
+            fix = _("Press Resume to send it now, or cancel it.")
         case Send.PauseCode.DISABLED:
             fix = _("Enable the channel, then press Resume.")
         case Send.PauseCode.UNKNOWN_ERRORS:
@@ -153,6 +169,7 @@ def _pause(found: Send) -> dict[str, Any]:
                 " press Resume to send to everyone all the same."
             )
     return {
+        "code": found.pause_code,
         "title": title,
         "text": _(code.meaning) if code else "",
         "words": words.strip(),
@@ -160,9 +177,24 @@ def _pause(found: Send) -> dict[str, Any]:
         "fix": fix,
         "resume_at": found.resume_at,
         "china": _china_time(found.resume_at),
-        "by_quota": found.pause_code == Send.PauseCode.QUOTA,
-        "is_bad": found.pause_code not in {"operator", "quota"},
+        "is_bad": found.pause_code not in {"operator", "quota", "reserve"},
     }
+
+
+def _plan(found: Send) -> quotas.Plan | None:
+    """Return how the rest of a send is spread over days, None if it needs but today's
+    quota, or nobody knows that."""
+    going = found.status == Send.Status.RUNNING or found.resume_at
+    if not going or not found.is_open or found.template is None:
+        return None
+    reading = quotas.known(found.channel, found.template.kind)
+    if reading is None:
+        return None
+    reserve = 0 if found.source == Send.Source.API else found.channel.api_reserve
+    others = Send.objects.exclude(pk=found.pk)
+    ahead = others.ahead(found.channel_id, found.template.kind)
+    plan = quotas.plan(found.n_waiting, reading, reserve, ahead)
+    return plan if plan.takes_days else None
 
 
 def _first(found: Send) -> int:

@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from channels_wechat import quotas
 from channels_wechat.models import Channel
-from channels_wechat.wechat.bulk import SUBSCRIBE_SEND, TEMPLATE_SEND
 from channels_wechat.wechat.errors import WeChatError
 from sends import audience, canary, control, drafting, preflight, previewing, reading
 from sends.models import Send
@@ -28,7 +28,7 @@ from templates_mgmt.previewing import NOT_SHOWN
 from users.models import OpenID, RecipientTag
 from users.workbooks import BadFile
 
-from .forms import AudienceForm, ConfirmForm, TemplateForm, ValuesForm
+from .forms import LATE, AudienceForm, ConfirmForm, TemplateForm, ValuesForm
 from .pages import (
     STEPS,
     fragment,
@@ -45,7 +45,6 @@ from .pages import (
 # How many tags are offered; the rest can be reached with a list.
 TAGS_SHOWN = 200
 COUNTS_KEPT_S = 60
-QUOTA_KEPT_S = 30
 
 
 def next_step(send: Send) -> str:
@@ -408,7 +407,9 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         later = form.cleaned_data["when"] == "later"
         send.canary = Send.Canary.WAITING if form.cleaned_data["canary"] else ""
-        send.save(update_fields=["canary"])
+        send.priority = form.cleaned_data["priority"] or Send.Priority.NORMAL
+        send.late_within_h = form.cleaned_data["late"] if later else None
+        send.save(update_fields=["canary", "priority", "late_within_h"])
         try:
             control.submit(send, form.cleaned_data["at"] if later else None)
         except ValidationError as error:
@@ -426,6 +427,9 @@ def confirm(request: HttpRequest, pk: int) -> HttpResponse:
         "confirm",
         first=first if receiving > first else 0,
         form=form,
+        late=LATE,
+        priorities=Send.Priority.choices,
+        priority=int(request.POST.get("priority") or send.priority),
         refused=refused,
         counts=counts,
         bad=report.bad,
@@ -441,19 +445,23 @@ def quota(request: HttpRequest, pk: int) -> HttpResponse:
     """What WeChat still lets this account send today; asked apart from the page, which
     shall not wait for WeChat."""
     send = get_send(pk)
+    kind = send.template.kind if send.template else Template.Kind.TEMPLATE
+    try:
+        reading = quotas.read(send.channel, kind)
+    except WeChatError as error:
+        return fragment(request, "sends/_quota.html", "stop", refused=error)
+    reserve, ahead = send.channel.api_reserve, Send.objects.ahead(send.channel_id, kind)
     wanted = _number(request.GET.get("people"))
-    is_subscribe = send.template and send.template.kind == Template.Kind.SUBSCRIBE
-    path = (SUBSCRIBE_SEND if is_subscribe else TEMPLATE_SEND).path
-    key = f"send-quota:{send.channel_id}:{path}"
-    left = cache.get(key)
-    if left is None:
-        try:
-            left = send.channel.client().quota(path)
-        except WeChatError as error:
-            return fragment(request, "sends/_quota.html", "stop", refused=error)
-        cache.set(key, left, QUOTA_KEPT_S)
-    context = {"quota": left, "short": max(0, wanted - left.remain)}
-    return fragment(request, "sends/_quota.html", "stop", **context)
+    plan = quotas.plan(wanted, reading, reserve, ahead)
+    return fragment(
+        request,
+        "sends/_quota.html",
+        "stop",
+        quota=reading,
+        reserve=reserve,
+        ahead=ahead,
+        plan=plan if plan.takes_days else None,
+    )
 
 
 def _gate(send: Send) -> HttpResponseRedirect | None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sandbox.accounts import BIZSEND, demo_account
 from tests.sandbox_fixture import SEND
 
 
@@ -139,8 +140,18 @@ def test_quotas_are_counted_shown_and_cleared(sandbox, send):
         "used": 1,
         "remain": 99_999,
     }
+    assert quota(BIZSEND)["quota"]["daily_limit"] == 1_000_000
+    sandbox.change_account(limits={BIZSEND: 0})
+    assert quota(BIZSEND)["quota"]["remain"] == 0
     assert quota("/cgi-bin/nothing")["errcode"] == 76021
+    assert quota("/sns/jscode2session")["errcode"] == 76022
     assert quota("cgi-bin")["errcode"] == 76003
+    sandbox.change_account(kind="test")
+    assert quota(BIZSEND)["errcode"] == 76022
+    assert quota(SEND)["quota"]["daily_limit"] == 10_000
+    sandbox.change_account(verified=False)
+    assert quota(SEND)["errcode"] == 76022
+    sandbox.change_account(kind="service", verified=True)
 
     codes = [
         sandbox.post(
@@ -150,6 +161,14 @@ def test_quotas_are_counted_shown_and_cleared(sandbox, send):
     ]
     assert codes == [0] * 10 + [48006]
     assert quota(SEND)["quota"]["used"] == 0
+
+
+def test_counters_start_anew_at_midnight_in_china():
+    account, midnight = demo_account(), 20_000 * 86400 - 8 * 3600
+    account.spend(SEND, midnight - 1)
+
+    assert account.used_today(SEND, midnight - 1) == 1
+    assert account.used_today(SEND, midnight) == 0
 
 
 def test_the_same_by_appsecret_when_the_token_quota_itself_is_used_up(sandbox):

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import requests
 
-from sandbox.notifying import BIZSEND
+from sandbox.accounts import BIZSEND
 
 TOKEN = "sandboxtoken"
 DATA = {

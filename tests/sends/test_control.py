@@ -54,6 +54,31 @@ def test_a_time_to_come_schedules_and_the_sweep_starts_it(draft):
     assert status(draft) == "preparing"
 
 
+@pytest.mark.parametrize(
+    ("late_within_h", "late", "then"),
+    [
+        (None, timedelta(days=3), "preparing"),
+        (4, timedelta(hours=3), "preparing"),
+        (4, timedelta(hours=5), "paused"),
+        (0, timedelta(minutes=4), "preparing"),
+        (0, timedelta(minutes=6), "paused"),
+    ],
+)
+def test_a_missed_time_is_made_up_for_as_chosen(draft, late_within_h, late, then):
+    control.submit(draft, at=timezone.now() + timedelta(hours=1))
+    Send.objects.filter(pk=draft.pk).update(
+        scheduled_for=timezone.now() - late, late_within_h=late_within_h
+    )
+
+    control.start_due()
+
+    assert status(draft) == then
+    if then == "paused":
+        assert Send.objects.get(pk=draft.pk).pause_code == "missed"
+        control.resume(draft, by="li")
+        assert status(draft) == "preparing"
+
+
 @pytest.mark.parametrize("change", [control.pause, control.resume, control.cancel])
 def test_a_change_costs_the_same_however_large_the_send_is(
     draft, change, django_assert_max_num_queries

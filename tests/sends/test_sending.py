@@ -518,6 +518,52 @@ def test_nobody_waits_until_a_large_send_is_settled(
     assert settled_before[1:] == [{"accepted": 1}] * 2
 
 
+QUOTA = "/cgi-bin/openapi/quota/get"
+
+
+def test_the_console_leaves_the_reserve_to_business_systems(channel, prepared, sandbox):
+    sandbox.change_account(APPID, limits={SEND: 30})
+    Channel.objects.update(api_reserve=12)
+    send = prepared(count=25)
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert counts(send) == {"accepted": 18, "waiting": 7}
+    assert (send.status, send.pause_code) == ("paused", "reserve")
+    assert timezone.now() < send.resume_at < timezone.now() + timedelta(days=1.1)
+    assert sandbox.stats()["calls"][SEND] == {"0": 18}
+
+    of_a_system = prepared(count=12, source=Send.Source.API)
+    sending.drain(channel.pk)
+    assert counts(of_a_system) == {"accepted": 12}
+
+    # The next day.
+    sandbox.change_account(APPID, used={SEND: 0})
+    Send.objects.filter(pk=send.pk).update(resume_at=timezone.now())
+    sweeping.sends_to_prepare()
+    sending.drain(channel.pk)
+    assert counts(send) == {"accepted": 25}
+
+
+def test_who_may_not_ask_for_the_quota_sends_as_ever(channel, prepared, sandbox):
+    sandbox.faults(kind="errcode", errcode=76022, path=QUOTA)
+    Channel.objects.update(api_reserve=100_000)
+    send = prepared(count=25)
+
+    sending.drain(channel.pk)
+
+    assert counts(send) == {"accepted": 25}
+
+
+def test_without_a_reserve_nobody_asks_for_the_quota(channel, prepared, sandbox):
+    prepared(count=5)
+
+    sending.drain(channel.pk)
+
+    assert QUOTA not in sandbox.stats()["calls"]
+
+
 def test_a_slow_channel_claims_only_what_it_can_send_soon(channel, prepared, sandbox):
     Channel.objects.update(rate_per_s=40)
     send = prepared(count=90)

@@ -444,6 +444,16 @@ def test_a_wechat_that_does_not_answer_is_no_obstacle(client, operator, draft):
     assert "WeChat did not tell" in answer.text
 
 
+def test_how_late_and_how_urgent_can_be_chosen(client, operator, draft):
+    accepted_check(client, draft)
+    at = (timezone.localtime() + timedelta(hours=3)).strftime("%Y-%m-%dT%H:%M")
+
+    post(client, draft, "confirm", when="later", at=at, late="4", priority="1")
+
+    draft.refresh_from_db()
+    assert (draft.status, draft.late_within_h, draft.priority) == ("scheduled", 4, 1)
+
+
 # -- around it -------------------------------------------------------------------------
 
 
