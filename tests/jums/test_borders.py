@@ -42,6 +42,7 @@ API = [
     "/api/channels/",
     "/api/channels/{code}/",
     "/api/channels/{code}/check/",
+    "/api/channels/{code}/quota/",
     "/api/channels/{code}/refresh-templates/",
     "/api/events/",
     "/api/general-templates/",
