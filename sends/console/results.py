@@ -135,6 +135,12 @@ def _pause(found: Send) -> dict[str, Any]:
             errors.AUTHORISE_AGAIN
         ):
             fix = " ".join(filter(None, [fix, _("Then press Resume.")]))
+        case Send.PauseCode.TEMPLATE:
+            way_on = _(
+                "Once it is mended at WeChat, press Resume. Otherwise cancel, then send"
+                " again to those canceled, with another template or link."
+            )
+            fix = " ".join(filter(None, [fix, way_on]))
         case Send.PauseCode.SILENCE:
             fix = _(
                 "Nothing may be repeated after an unseen answer, so the send rests. It "

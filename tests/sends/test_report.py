@@ -134,6 +134,20 @@ def test_a_wrong_ip_is_shown_to_be_copied(client, operator):
     assert "Then press Resume." in text
 
 
+def test_a_send_whose_template_is_gone_can_go_on_as_another(client, operator):
+    send = SendFactory(
+        status=Send.Status.PAUSED,
+        pause_code=Send.PauseCode.TEMPLATE,
+        pause_errcode=40037,
+        pause_detail="invalid template_id",
+    )
+
+    text = client.get(to(send)).text
+
+    assert "choose one that still exists" in text
+    assert "Otherwise cancel, then send again to those canceled" in text
+
+
 def test_a_secret_that_is_refused_is_not_said_to_mend_itself(client, operator):
     send = SendFactory(
         status=Send.Status.PAUSED,
