@@ -37,6 +37,7 @@ from channels_wechat.wechat.errors import WeChatError
 
 from .envelope import flat
 from .parsing import JSONParser
+from .schema import v1_call
 
 log = logging.getLogger(__name__)
 
@@ -181,15 +182,16 @@ def done(**more: Any) -> Response:
 
 
 class TokenView(JumsView):
-    @extend_schema(
-        summary="Current access token of a channel",
-        description="So that your own systems and JUMS share one token instead of "
-        "replacing each other's. `expires_in` is what remains, in seconds, as text.",
+    @v1_call(
+        "Current access token of a channel",
+        "So that your own systems and JUMS share one token instead of replacing each "
+        "other's. `expires_in` is what remains, in seconds, as text.",
+        {"token": "92_NU3wC4Vv…", "expires_in": "7000"},
         parameters=[
             OpenApiParameter("type", str, required=True, enum=["wechatoa"]),
             OpenApiParameter("code", str, description="which channel, if several"),
         ],
-        responses={200: dict, 400: dict, 401: dict, 500: dict},
+        statuses=[500],
     )
     def get(self, request: Request) -> Response:
         kind = request.query_params.get("type", "")

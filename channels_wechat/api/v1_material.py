@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 from channels_wechat.models import Material
 from channels_wechat.refusals import ILLEGAL, Refused
 
+from .schema import v1_call
 from .v1 import JumsView, done
 
 BYTES_AT_MOST: Final = 20 * 1024 * 1024
@@ -26,9 +26,11 @@ HOURS, HOURS_AT_MOST = 24, 168
 class MaterialView(JumsView):
     parser_classes: Any = (MultiPartParser,)
 
-    @extend_schema(
-        summary="Upload material",
-        request={
+    @v1_call(
+        "Upload material",
+        "A file of at most 20 MB, kept for `time_to_live` hours.",
+        {"url": "https://jums.example.com/material/a6ea8c971d872b817a8a7136560be5f8"},
+        body={
             "multipart/form-data": {
                 "type": "object",
                 "properties": {
@@ -39,7 +41,7 @@ class MaterialView(JumsView):
                 "required": ["type", "file"],
             }
         },
-        responses={200: dict, 400: dict, 401: dict, 403: dict, 415: dict},
+        statuses=[415],
     )
     def post(self, request: Request) -> Response:
         fields = dict(request.data)

@@ -8,6 +8,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from .test_v1_calls import CALLS
+
 
 def test_the_description_is_valid_without_a_warning():
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=io.StringIO())
@@ -44,6 +46,27 @@ def test_every_call_shows_its_errors_in_the_one_shape():
                 if status >= "400":
                     schema = answer["content"]["application/json"]["schema"]
                     assert "Error" in schema["$ref"], (verb, path, status)
+
+
+KEYS = {"business": "channelKey", "access": "accessKey"}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call_of_jums_shows_its_keys_an_example_and_its_refusals(name):
+    method, path, takes = CALLS[name]
+    path = f"/v1/{path.partition('?')[0]}".partition("/v:")[0]
+    paths = Client().get("/api/schema/").json()["paths"]
+    call = paths[path + "/{msgid}" * (name == "retract")][method.lower()]
+
+    assert {key for one in call["security"] for key in one} == {
+        KEYS[kind] for kind in takes
+    }
+    body = call.get("requestBody", {}).get("content", {}).get("application/json")
+    assert body is None or body["examples"]
+    for status, answer in call["responses"].items():
+        (example,) = answer["content"]["application/json"]["examples"].values()
+        assert (example["value"]["code"] == 0) is (status == "200")
+        assert example["value"]["message"]
 
 
 @pytest.mark.django_db

@@ -3,83 +3,52 @@
 from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from channels_wechat.api.schema import ACCESS_KEY, CHANNEL_KEY, v1_call
 from channels_wechat.api.v1 import JumsView, done
 from channels_wechat.refusals import ILLEGAL, Refused
 from users import opting
 
 ITEMS_AT_MOST = 1000
 
-_ANSWERS = {
-    200: {
-        "type": "object",
-        "properties": {
-            "code": {"type": "integer"},
-            "message": {"type": "string"},
-            "data": {
-                "type": "object",
-                "properties": {
-                    "success": {"type": "array", "items": {"type": "string"}},
-                    "fail": {
-                        "type": "array",
-                        "items": {
-                            "type": "object",
-                            "properties": {
-                                "userid": {"type": "string"},
-                                "errcode": {"type": "string"},
-                                "errmsg": {"type": "string"},
-                            },
-                        },
-                    },
-                },
-            },
-        },
-        "required": ["code", "message", "data"],
-    },
-    **dict.fromkeys(
-        (400, 401, 403),
-        {
-            "type": "object",
-            "properties": {
-                "code": {"type": "integer"},
-                "message": {"type": "string"},
-            },
-            "required": ["code", "message"],
-        },
-    ),
+_REPORT = {
+    "data": {
+        "success": ["zhangsan"],
+        "fail": [
+            {"userid": "li si", "errcode": "4004", "errmsg": "userid: At most 64 …"}
+        ],
+    }
 }
 
 
 class UserOptView(JumsView):
     takes: ClassVar[set[str]] = {"business", "access"}
 
-    @extend_schema(
-        summary="Create and change users",
-        request={
+    @v1_call(
+        "Create and change users",
+        "Of each user `del`, then `set`, then `add`. One that fails spoils no other, "
+        "and the call has worked all the same.",
+        _REPORT,
+        body={
             "application/json": {
                 "type": "array",
                 "items": {"type": "object"},
                 "maxItems": ITEMS_AT_MOST,
             }
         },
-        responses=_ANSWERS,
-        examples=[
-            OpenApiExample(
-                "bind an openID",
-                value=[
-                    {
-                        "userid": "zhangsan",
-                        "set": {
-                            "wechatoa": {"wechatoa123": "oRcf0w_yHT-1F_pioV1cHbf7ghFI"}
-                        },
-                    }
-                ],
-                request_only=True,
-            )
-        ],
+        examples={
+            "bind an openID": [
+                {
+                    "userid": "zhangsan",
+                    "set": {
+                        "wechatoa": {"wechatoa123": "oRcf0w_yHT-1F_pioV1cHbf7ghFI"}
+                    },
+                }
+            ]
+        },
+        keys=[CHANNEL_KEY, ACCESS_KEY],
     )
     def post(self, request: Request) -> Response:
         return _report(opting.opt(_items(self.body(request)), self.sender))
@@ -88,16 +57,19 @@ class UserOptView(JumsView):
 class UserDeleteView(JumsView):
     takes: ClassVar[set[str]] = {"access"}
 
-    @extend_schema(
-        summary="Delete users",
-        request={
+    @v1_call(
+        "Delete users",
+        "With everything that is bound to them. Unknown ones count as deleted.",
+        _REPORT,
+        body={
             "application/json": {
                 "type": "array",
                 "items": {"type": "string"},
                 "maxItems": ITEMS_AT_MOST,
             }
         },
-        responses=_ANSWERS,
+        examples={"two": ["zhangsan", "lisi"]},
+        keys=[ACCESS_KEY],
     )
     def post(self, request: Request) -> Response:
         return _report(opting.delete(_items(self.body(request), one=(str, int))))
