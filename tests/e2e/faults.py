@@ -1,9 +1,10 @@
 """`make faults SEEDS="1 2 3" DB=postgres BROKER=redis`: everything goes wrong.
 
-Each seed is a send to many people while processes are killed, servers crash, the
-queue's disk is full and WeChat answers nonsense, in an order that the seed decides. At
-the end the stand-in WeChat's own log must say that everybody was shown the message
-exactly once, and the database must agree with it.
+Each seed is a send to many people and one of subscribe-notifications to fewer, while
+processes are killed, servers crash, the queue's disk is full, the clock jumps and
+WeChat answers nonsense, in an order that the seed decides. At the end the stand-in
+WeChat's own log must say that everybody was shown the message exactly once, and the
+notification once at most with every doubt marked unknown; the database must agree.
 """
 
 import argparse
@@ -18,12 +19,17 @@ import time
 import traceback
 from pathlib import Path
 
+from channels_wechat.wechat.bulk import SUBSCRIBE_SEND
 from tests import services
 from tests.e2e.stack import SUBMIT, Stack
 from tests.sandbox_fixture import SEND, SandboxProcess
 
 TOKEN, AES_KEY = "faultstest", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
-PROCESSES = ("worker", "web", "beat")
+PROCESSES = ("worker", "web", "beat", "receiver")
+# How wrong this host's clock may be; WeChat's is right.
+CLOCK_S = 60
+# So many times fewer subscribe-notifications than messages, which may be repeated.
+NOTICES_SHARE = 10
 # What WeChat does: fault, and how many calls it may spoil.
 WECHAT = {
     "busy": (1, 200),
@@ -39,35 +45,76 @@ WECHAT = {
     "daily_quota": (1, 1),
 }
 
+# The second account, to some of the same people. Nobody's acceptance is asked for
+# before: whoever were called twice would be shown it twice.
+NOTICE = """
+from channels_wechat.models import Channel
+from sends import control
+from sends.models import Send
+from templates_mgmt import refreshing
+from templates_mgmt.models import Template
+from users.models import OpenID, Recipient
+
+channel = Channel(callback_mode="safe", **given["channel"])
+channel.full_clean()
+channel.save()
+refreshing.refresh(channel)
+openids = given["openids"]
+people = Recipient.objects.order_by("pk")[: len(openids)]
+OpenID.objects.bulk_create(
+    [OpenID(channel=channel, recipient=p, openid=o) for p, o in zip(people, openids)],
+    batch_size=2000,
+)
+send = control.new_draft(
+    None,
+    title="Shipped",
+    channel=channel,
+    template=Template.objects.get(
+        channel=channel, kind="subscribe", title="订单发货通知"
+    ),
+    audience=Send.Audience.ALL,
+    skip_unreachable=False,
+    data={
+        "thing1": "{{userid}}",
+        "character_string2": "SP1",
+        "time3": "2026年5月8日 10:00",
+        "phrase4": "顺丰速运",
+    },
+)
+control.submit(send)
+print(json.dumps([send.pk, send.template.template_id]))
+"""
+
 # Also what an operator would do: a send that paused is resumed.
 STATE = """
 from django.db.models import Count
 from sends import control
 from sends.models import Delivery, Drain, Send
 
-send = Send.objects.get(pk=given["send"])
-paused = send.pause_code if send.status == "paused" else ""
-if paused:
-    control.resume(send, by="faults")
-if given["impatient"]:
-    Drain.objects.update(hold_until=None)
-rows = dict(
-    Delivery.objects.filter(send=send).values_list("status").annotate(Count("pk"))
-)
-print(json.dumps({
-    "status": send.status,
-    "paused": paused,
-    "rows": {Delivery.Status(s).name.lower(): n for s, n in rows.items()},
-    "counts": {k: n for k, n in send.counts.items() if n},
-    "unknown": list(
-        Delivery.objects.filter(send=send, status=6).values_list("openid", flat=True)
-    ),
-}))
+states = []
+for pk in given["sends"]:
+    send = Send.objects.get(pk=pk)
+    paused = send.pause_code if send.status == "paused" else ""
+    if paused:
+        control.resume(send, by="faults")
+    if given["impatient"]:
+        Drain.objects.update(hold_until=None)
+    ours = Delivery.objects.filter(send=send)
+    rows = dict(ours.values_list("status").annotate(Count("pk")))
+    unknown = ours.filter(status=Delivery.Status.UNKNOWN)
+    states.append({
+        "status": send.status,
+        "paused": paused,
+        "rows": {Delivery.Status(s).name.lower(): n for s, n in rows.items()},
+        "counts": {k: n for k, n in send.counts.items() if n},
+        "unknown": list(unknown.values_list("openid", flat=True)),
+    })
+print(json.dumps(states))
 """
 
 
 class Faults:
-    """One send with faults in the order of one seed."""
+    """Two sends with faults in the order of one seed."""
 
     def __init__(
         self,
@@ -84,6 +131,10 @@ class Faults:
         self.aside = self.queue.with_name("queue-aside")
         self.actions = [self.kill, self.kill, self.wechat, self.wechat, self.wechat]
         self.actions += [self.crash] * 2 * bool(servers)
+        self.actions.append(self.move_clock)
+        self.clock = stack.place / "clock"
+        stack.environment["FAULTS_CLOCK"] = str(self.clock)
+        stack.environment["PYTHONPATH"] = str(Path(__file__).with_name("clock"))
         if "CELERY_BROKER_URL" not in stack.environment:
             self.actions.append(self.fill_queue)
 
@@ -93,6 +144,7 @@ class Faults:
     # -- what goes wrong ---------------------------------------------------------------
     def kill(self) -> None:
         name = self.dice.choice(PROCESSES)
+        self.revive()  # Celery's worker may have died of a server's crash just now
         self.say(f"kill {name}")
         self.stack.kill(name)
         time.sleep(self.dice.uniform(0, 1.5))
@@ -109,8 +161,13 @@ class Faults:
         kind = self.dice.choice(sorted(WECHAT))
         calls = self.dice.randint(*WECHAT[kind])
         self.deaths += calls if kind == "token_dies" else 0
-        self.say(f"WeChat: {kind} x {calls}")
-        self.sandbox.faults(kind, calls=calls, delay_s=self.dice.uniform(0.5, 17))
+        path, name = SEND, "messages"
+        if self.dice.random() < 0.25:
+            # Each answer that is not seen costs a person the notification.
+            path, name, calls = SUBSCRIBE_SEND.path, "notifications", min(calls, 20)
+        self.say(f"WeChat: {kind} x {calls} of {name}")
+        delay_s = self.dice.uniform(0.5, 17)
+        self.sandbox.faults(kind, path=path, calls=calls, delay_s=delay_s)
 
     def fill_queue(self) -> None:
         """The disk of the queue's folder is full: nothing can be written there."""
@@ -120,6 +177,13 @@ class Faults:
         with full_folder(self.queue):
             time.sleep(down_s)
         self.aside.rename(self.queue)
+
+    def move_clock(self) -> None:
+        """The clock of our host jumps, forward or back."""
+        off_s = self.dice.uniform(-CLOCK_S, CLOCK_S)
+        self.say(f"clock {off_s:+.0f} s")
+        # A process that reads half a number keeps the clock it has.
+        self.clock.write_text(f"{off_s:.3f}\n")
 
     # -- the run -----------------------------------------------------------------------
     def revive(self) -> None:
@@ -134,34 +198,22 @@ class Faults:
     def run(self, people: int, faults: int) -> dict:
         """Send to `people` while `faults` things go wrong; prove that nothing did."""
         began = time.monotonic()
-        account = self.sandbox.add_account(followers=people)
-        appid = account["appid"]
+        rate = max(20, people // (2 * faults))
         self.sandbox.settings(reply_delay_ms=[30, 120], push_patience_s=600)
-        openids = [self.sandbox.openid(n, appid) for n in range(1, people + 1)]
-        self.stack.start("web", "beat")
-        send = self.stack.ask(
-            SUBMIT,
-            openids=openids,
-            channel={
-                "name": "Faults",
-                "code": "faults",
-                "appid": appid,
-                "app_secret": account["secret"],
-                "original_id": account["original_id"],
-                "callback_token": TOKEN,
-                "encoding_aes_key": AES_KEY,
-                "connections": 100,
-                # Slow enough that every fault meets a send under way.
-                "rate_per_s": max(20, people // (2 * faults)),
-            },
+        self.stack.start("web", "beat", "receiver")
+        # Slow enough that every fault meets a send under way.
+        appid, openids, fields = self.account("faults", people, rate)
+        send = self.stack.ask(SUBMIT, openids=openids, channel=fields)
+        self.push_to(appid, f"127.0.0.1:{self.stack.receiver_port}", "faults")
+        fewer = people // NOTICES_SHARE
+        notices_appid, notified, fields = self.account(
+            "notices", fewer, max(4, rate // NOTICES_SHARE)
         )
-        self.sandbox.callback(
-            f"{self.stack.url}/v1/wechatoa/callback/faults",
-            TOKEN,
-            appid,
-            mode="safe",
-            encoding_aes_key=AES_KEY,
-        )
+        notices, template_id = self.stack.ask(NOTICE, openids=notified, channel=fields)
+        self.push_to(notices_appid, f"127.0.0.1:{self.stack.port}", "notices")
+        accepting = {"appid": notices_appid, "template_id": template_id, "times": 3}
+        self.sandbox.control("POST", "acceptances", {**accepting, "openids": notified})
+        self.sends = [send, notices]
         self.stack.start("worker")
 
         accepted = 0
@@ -175,36 +227,64 @@ class Faults:
                 self.dice.choice(self.actions)()
             self.revive()
             if self.dice.random() < 0.3:
-                self.look(send)
-        self.say(f"faults end, {accepted} of {people} accepted")
+                self.look()
+        self.say(f"faults end, {accepted} of {people + fewer} accepted")
         self.sandbox.clear_faults()
-        state = self.finish(send)
+        state, noticed = self.finish()
         self.prove(state, appid, openids)
+        lost = self.prove_notices(noticed, notices_appid, notified)
         stats = self.sandbox.stats()
         return {
             "seconds": round(time.monotonic() - began, 1),
             "repeated": stats["repeated"],
             "tokens": stats["tokens_issued"],
-            "unknown": len(state["unknown"]),
+            "notices unknown": len(noticed["unknown"]),
+            "of them shown": len(noticed["unknown"]) - lost,
         }
 
-    def look(self, send: int) -> dict:
-        state = self.stack.ask(STATE, send=send, impatient=True)
-        if state["paused"]:
-            self.say(f"resumed after {state['paused']}")
-        return state
+    def account(self, code: str, people: int, rate: int) -> tuple[str, list[str], dict]:
+        """Make an account; return its AppID, its people, and the channel's fields."""
+        account = self.sandbox.add_account(followers=people)
+        appid = account["appid"]
+        openids = [self.sandbox.openid(n, appid) for n in range(1, people + 1)]
+        fields = {
+            "name": code.title(),
+            "code": code,
+            "appid": appid,
+            "app_secret": account["secret"],
+            "original_id": account["original_id"],
+            "callback_token": TOKEN,
+            "encoding_aes_key": AES_KEY,
+            "connections": 100 if code == "faults" else 5,
+            "rate_per_s": rate,
+        }
+        return appid, openids, fields
 
-    def finish(self, send: int) -> dict:
+    def push_to(self, appid: str, host: str, code: str) -> None:
+        """Let the sandbox push to the web process, or to the receiver."""
+        url = f"http://{host}/v1/wechatoa/callback/{code}"
+        self.sandbox.callback(url, TOKEN, appid, mode="safe", encoding_aes_key=AES_KEY)
+
+    def look(self) -> list[dict]:
+        states = self.stack.ask(STATE, sends=self.sends, impatient=True)
+        for state in states:
+            if state["paused"]:
+                self.say(f"resumed after {state['paused']}")
+        return states
+
+    def finish(self) -> list[dict]:
         until = time.monotonic() + 300
         while True:
             self.revive()
-            state = self.look(send)
-            if state["status"] == "finished" and set(state["rows"]) <= {
-                "delivered",
-                "unknown",
-            }:
-                return state
-            assert time.monotonic() < until, f"not finished: {state}"
+            states = self.look()
+            stats = self.sandbox.stats()
+            if (
+                all(state["status"] == "finished" for state in states)
+                and all(set(s["rows"]) <= {"delivered", "unknown"} for s in states)
+                and stats["receipts"]["answered"] >= stats["accepted"]
+            ):
+                return states
+            assert time.monotonic() < until, f"not finished: {states}"
             time.sleep(1)
 
     def prove(self, state: dict, appid: str, openids: list[str]) -> None:
@@ -223,11 +303,24 @@ class Faults:
         self.stack.manage("recount")
         # A death costs one refresh; two, if a worker was killed before it stored it.
         issued = self.sandbox.stats()["tokens_issued"]
-        assert issued <= 1 + 2 * self.deaths, (
+        assert issued <= 2 + 2 * self.deaths, (
             f"{issued} tokens for {self.deaths} deaths"
         )
         calls = self.sandbox.stats()["calls"][SEND]
         assert calls["0"] >= len(openids)
+
+    def prove_notices(self, state: dict, appid: str, openids: list[str]) -> int:
+        """The same of what must not be repeated; return how many were shown nothing."""
+        shown = self.sandbox.shown(appid=appid, counts=1)["counts"]
+        twice = [openid for openid, times in shown.items() if times > 1]
+        assert not twice, f"notified twice: {twice[:5]}"
+        assert set(shown) <= set(openids)
+        lost = set(openids) - set(shown)
+        told = lost - set(state["unknown"])
+        assert not told, f"{len(told)} were not notified, and are not unknown"
+        assert state["rows"] == state["counts"]
+        assert sum(state["rows"].values()) == len(openids)
+        return len(lost)
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ class Stack:
         self.place, self.sandbox = place, sandbox
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.receiver_port = free_port()
         self.running = {}
         kept = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "LANG"}}
         self.environment = kept | {
@@ -94,7 +95,7 @@ class Stack:
         return json.loads(self.manage("shell", "--verbosity", "0", "-c", head + code))
 
     def start(self, *names):
-        """Start processes: web, worker, beat; "worker 2" is one more worker."""
+        """Start processes: web, worker, beat, receiver; "worker 2" is one more."""
         celery = [sys.executable, "-m", "celery", "-q", "-A", "jums"]
         commands = {
             "web": [sys.executable, "-m", "gunicorn", "jums.wsgi:application"]
@@ -102,6 +103,8 @@ class Stack:
             + ["--threads", "8", "--no-control-socket", "--log-level", "warning"],
             "worker": [*celery, "worker", *WORKER, "--loglevel", "warning"],
             "beat": [*celery, "beat", "--pidfile=", "--loglevel", "warning"],
+            "receiver": [sys.executable, "manage.py", "receiver"]
+            + ["--port", str(self.receiver_port)],
         }
         for name in names:
             with open(self.place / f"{name}.log", "a") as log:
