@@ -149,6 +149,7 @@ def test_tokens_that_end_every_few_seconds_are_renewed_by_one_at_a_time(
     assert account["appid"] == SECOND_APPID
     assert state["status"] == "finished", state
     assert state["unknown"] == state["waiting"] == 0
+    assert state["refused"] == 1  # number 50 does not follow
     assert sandbox.shown(appid=SECOND_APPID)["max_per_openid"] == 1
     assert len(answers) > 10
     assert [answer for answer in answers if answer[0] != 200] == []
