@@ -40,13 +40,15 @@ class _Source(NamedTuple):
     parameters: list[Any]
 
 
+# `+ 0`: by their own ids, not by a send's: to that planner a send that has just been
+# prepared is a few rows, and each flush would read all of them.
 _OF_DELIVERIES: Final = f"""
     SELECT d.channel_id, t.template_id, d.openid,
         CASE d.status WHEN {_Status.REFUSED:d} THEN {Kind.NONE_LEFT:d}
             ELSE {Kind.USED:d} END AS kind,
         coalesce(d.sent_at, d.receipt_at) AS at, 'd' || d.id AS key
     FROM sends_delivery AS d
-    JOIN sends_send AS s ON s.id = d.send_id
+    JOIN sends_send AS s ON s.id = d.send_id + 0
     JOIN templates_mgmt_template AS t ON t.id = s.template_id AND t.kind = 'subscribe'
     WHERE (d.status IN ({_Status.ACCEPTED:d}, {_Status.DELIVERED:d},
             {_Status.UNDELIVERED:d})
