@@ -2,9 +2,11 @@
 
 A request with a strategy is one send per step, all under one msgid. The first starts at
 once; each later one is scheduled without a time, and starts `wait_s` after the step
-before it has ended, for those of its people who were not reached.
+before it has ended, for those of its people who were not reached. What was canceled is
+not taken up by a later step.
 """
 
+import contextlib
 import logging
 from datetime import timedelta
 from typing import Any, Final
@@ -12,12 +14,14 @@ from typing import Any, Final
 from django.db import connection, transaction
 from django.utils import timezone
 
+from . import control
 from .models import Delivery, Send
 from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
 Status = Delivery.Status
 
+ENDED: Final = {Send.Status.FINISHED, Send.Status.CANCELED}
 NOT_REACHED: Final = {
     # WeChat took nothing. It may have taken an `unknown` one: no second message.
     "refused": (Status.REFUSED, Status.SKIPPED),
@@ -39,7 +43,10 @@ def start_due() -> int:
         status=Send.Status.SCHEDULED, scheduled_for=None, step__gt=0
     ).select_related("strategy", "part_of"):
         before = _step_before(send)
-        if before and _is_due(send, before):
+        if before and all(one.status == Send.Status.CANCELED for one in before):
+            with contextlib.suppress(control.WrongState):  # somebody else was first
+                control.cancel(send, by="strategy")
+        elif before and _is_due(send, before):
             started += _start(send, before)
     return started
 
@@ -52,7 +59,7 @@ def _step_before(send: Send) -> list[Send]:
 
 
 def _is_due(send: Send, before: list[Send]) -> bool:
-    if any(one.status != Send.Status.FINISHED for one in before):
+    if any(one.status not in ENDED for one in before):
         return False
     ends = [one.finished_at for one in before if one.finished_at]
     wait = timedelta(seconds=_rule(send).get("wait_s", 0))

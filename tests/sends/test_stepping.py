@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from channels_wechat import business_channels
-from sends import accepting, preparing, sweeping
+from sends import accepting, control, preparing, sweeping
 from sends.models import Delivery, Send, Strategy
 from sends.requested import Message, Options, Targets
 from tests.factories import ChannelFactory, OpenIDFactory, TemplateFactory
@@ -128,6 +128,43 @@ def test_a_step_waits_as_long_as_the_one_before_runs(accept, channels):
 
     assert second.pk not in sweeping.sends_to_prepare()
     assert Send.objects.get(pk=second.pk).status == "scheduled"
+
+
+def test_a_canceled_step_ends_those_behind_it(accept, channels):
+    OpenIDFactory(channel=channels[0], recipient__userid="a")
+    first, second = accept(Targets(userids=["a"]))
+
+    control.cancel(first, by="operator")
+    sweeping.sends_to_prepare()
+
+    second.refresh_from_db()
+    assert (second.status, second.finished_at is None) == ("canceled", False)
+
+
+def test_a_step_goes_on_without_the_message_that_was_canceled(
+    sender, strategy, channels
+):
+    strategy.steps[1]["wait_s"] = 0
+    strategy.save()
+    for name in "ab":
+        OpenIDFactory(channel=channels[0], recipient__userid=name)
+    messages = [
+        Message(f"m{n}", TemplateFactory(channel=channel).template_id, DATA)
+        for n, channel in enumerate([channels[0], *channels])
+    ]
+    head = accepting.accept(
+        sender, messages, Targets(userids=["a", "b"]), Options(rule_id=strategy.pk)
+    )
+    canceled, second = head.parts.order_by("step")
+    for one in (head, canceled):
+        preparing.prepare(one.pk)
+    control.cancel(canceled, by="operator")
+    end(head, a=Delivery.Status.REFUSED, b=Delivery.Status.REFUSED)
+    Delivery.objects.filter(send=canceled, userid="b").delete()
+
+    sweeping.sends_to_prepare()
+
+    assert people(second) == ["b"]
 
 
 def test_a_strategy_without_any_of_the_templates_is_refused(sender, strategy, channels):
