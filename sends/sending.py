@@ -39,7 +39,9 @@ from .models import Chunk, Delivery, Drain, Send
 from .pacing import Pace, is_trouble
 from .querysets import ROWS_A_CHUNK
 from .recording import Book
+from .turns import turns
 from .underway import Out
+from .waking import wake
 
 log = logging.getLogger(__name__)
 Status = Delivery.Status
@@ -71,24 +73,43 @@ def drain(channel_pk: int) -> None:
 
     Safe to call at any time and from anywhere: while another drain holds the channel's
     lease it returns at once; killed, it leaves nothing that the next one cannot repair.
+    If too many channels want to send in this process it returns, too, and is called
+    again when it is its turn.
     """
+    if not turns.take(channel_pk):
+        return
+    again = False
+    try:
+        again = _drain(channel_pk)
+    finally:
+        for called in turns.end(channel_pk, again=again):
+            wake("drain", called)
+
+
+def _drain(channel_pk: int) -> bool:
+    """Send until nothing is left; return whether something is, for another turn."""
+    since = timezone.now()
     while not stopping.is_set():
         lease = Lease.take(channel_pk)
         if lease is None:
-            return
+            return False
         try:
-            _Drain(lease).run()
+            _Drain(lease, since).run()
         except LeaseLost:
             log.warning("lost the lease of channel=%s", channel_pk)
-            return
+            return False
         finally:
             lease.release()
         # Work that came while we were ending was turned away by our lease, and rows
         # that wait a moment for their next try need not wait for the sweep.
+        if turns.is_over(since):
+            return True
         due_at = _next_due(channel_pk)
         if due_at is None or due_at - timezone.now() > STAY:
-            return
+            return False
         stopping.wait(max(0.0, (due_at - timezone.now()).total_seconds()))
+
+    return False
 
 
 def _next_due(channel_pk: int) -> datetime | None:
@@ -109,6 +130,7 @@ class _Drain:
     """One run of a drain. Not for reuse."""
 
     lease: Lease
+    since: datetime  # since when this process sends for the channel
     channel: Channel = field(init=False)
     tokens: TokenSource = field(init=False)
     line: lines.Line = field(init=False)
@@ -155,7 +177,11 @@ class _Drain:
         a million that takes long, and an urgent message shall not wait for it."""
         while repairing.settle_canceled(self.lease, CHUNKS_A_SETTLING):
             due_at = _next_due(self.channel.pk)
-            if stopping.is_set() or (due_at and due_at <= timezone.now()):
+            if (
+                stopping.is_set()
+                or turns.is_over(self.since)
+                or (due_at and due_at <= timezone.now())
+            ):
                 return
 
     # -- the loop ----------------------------------------------------------------------
@@ -173,7 +199,8 @@ class _Drain:
                 self._control()
                 self._adapt(now)
                 self._overtake()
-                if stopping.is_set() and not self.closing:
+                over = stopping.is_set() or turns.is_over(self.since)
+                if over and not self.closing:
                     self._close()
             if more or (now - looked).total_seconds() >= CONTROL_S:
                 looked, more = now, True

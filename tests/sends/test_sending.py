@@ -12,7 +12,7 @@ from django.utils import timezone
 from channels_wechat.models import AccessToken, Channel
 from channels_wechat.wechat.limits import parse_fields
 from sandbox import people
-from sends import audience, claiming, control, preparing, sending, sweeping
+from sends import audience, claiming, control, preparing, sending, sweeping, turns
 from sends.leases import Lease, LeaseLost
 from sends.models import Chunk, Delivery, Drain, Send
 from sends.querysets import Result
@@ -267,6 +267,25 @@ def test_a_deleted_template_pauses_only_its_send(channel, prepared, sandbox):
     assert counts(send) == {"waiting": 20}
 
 
+@pytest.mark.parametrize(
+    ("errcode", "pause_code"),
+    [(40249, "template"), (43116, "template"), (48004, "channel"), (50002, "channel")],
+)
+def test_what_concerns_everyone_stops_the_send_at_the_first_answer(
+    channel, prepared, sandbox, errcode, pause_code
+):
+    Channel.objects.update(connections=1)
+    send = prepared(count=30)
+    sandbox.faults(kind="errcode", errcode=errcode)
+
+    sending.drain(channel.pk)
+
+    send.refresh_from_db()
+    assert (send.status, send.pause_code) == ("paused", pause_code)
+    assert send.pause_errcode == errcode
+    assert sandbox.stats()["calls"][SEND] == {str(errcode): 1}
+
+
 def test_twenty_identical_unknown_errors_pause_the_send(channel, prepared, sandbox):
     Channel.objects.update(connections=1)
     send = prepared(count=50)
@@ -516,6 +535,31 @@ def test_nobody_waits_until_a_large_send_is_settled(
     assert counts(large) == {"canceled": 1300}
     assert len(settled_before) == 3
     assert settled_before[1:] == [{"accepted": 1}] * 2
+
+
+def test_a_large_send_lets_other_channels_have_their_turn(
+    channel, prepared, sandbox, monkeypatch
+):
+    monkeypatch.setattr(turns, "TURN", timedelta(0))
+    Channel.objects.update(connections=1)
+    sandbox.settings(reply_delay_ms=[20, 20])
+    send = prepared(count=600)
+    seats = turns.Turns(1)
+    monkeypatch.setattr(sending, "turns", seats)
+
+    with meanwhile(lambda: sandbox.shown()["total"] and not seats.take(-1)):
+        sending.drain(channel.pk)
+
+    assert 0 < counts(send)["accepted"] < 600
+    assert "sending" not in counts(send)
+    assert seats.take(-1)
+    sending.drain(channel.pk)
+    assert counts(send)["waiting"]
+    seats.end(-1, again=False)
+    Channel.objects.update(connections=50)
+    sending.drain(channel.pk)
+    assert counts(send) == {"accepted": 600}
+    assert sandbox.shown()["max_per_openid"] == 1
 
 
 QUOTA = "/cgi-bin/openapi/quota/get"
