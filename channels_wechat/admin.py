@@ -30,7 +30,7 @@ from .wechat.errors import error_for
 
 STATUS = {
     "ready": _("Ready"),
-    "unverified": _("Not checked"),
+    "unverified": _("Not verified"),
     "unauthorized": _("Refused by WeChat"),
     "disabled": _("Disabled"),
 }

@@ -53,18 +53,26 @@ class Refusal(NamedTuple):
     meaning: str
     fix: str
     words: str
+    quoted: str  # the words, with whose they are
 
     @property
     def detail(self) -> str:
         """What happened and WeChat's words, in one line."""
-        words = Sentence(_("WeChat's words: %(words)s"), {"words": self.words})
-        return f"{self.meaning} {words}"
+        return f"{self.meaning} {self.quoted}"
 
 
 def refusal(error: WeChatError) -> Refusal:
     """Return what `error` means for an operator, with the address to whitelist."""
     meaning, fix = explained(error)
-    return Refusal(str(meaning), _say(fix), str(error))
+    return Refusal(str(meaning), _say(fix), str(error), str(_quoted(error)))
+
+
+def _quoted(error: WeChatError) -> Sentence:
+    """Return WeChat's words as such; where it said nothing, what we know instead."""
+    words = {"words": str(error)}
+    if error.errcode is None:
+        return Sentence(_("Technical detail: %(words)s"), words)
+    return Sentence(_("WeChat's words: %(words)s"), words)
 
 
 def _say(sentences: Iterable[Sentence]) -> str:
@@ -97,5 +105,4 @@ def explained(error: WeChatError) -> tuple[Sentence, list[Sentence]]:
 def refused(check: str, level: Level, error: WeChatError) -> Found:
     """Return the finding that WeChat answered a check with `error`."""
     meaning, fix = explained(error)
-    words = Sentence(_("WeChat's words: %(words)s"), {"words": str(error)})
-    return Found(check, level, [meaning, words], fix)
+    return Found(check, level, [meaning, _quoted(error)], fix)

@@ -299,8 +299,7 @@ def left_out(error: WeChatError) -> str:
 def refusal(error: WeChatError) -> str:
     """Return why WeChat refused and what to do, with WeChat's own words."""
     refused = checking.refusal(error)
-    words = gettext("WeChat's words: %(words)s") % {"words": refused.words}
-    return " ".join(part for part in (refused.meaning, refused.fix, words) if part)
+    return " ".join(filter(None, [refused.meaning, refused.fix, refused.quoted]))
 
 
 def _back(request: HttpRequest) -> HttpResponseRedirect:

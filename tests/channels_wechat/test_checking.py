@@ -113,6 +113,7 @@ def test_an_unreachable_wechat_is_bad_but_no_crash(channel, settings):
 
     assert by_check["token"].level == "bad"
     assert "cannot be reached" in by_check["token"].detail
+    assert "WeChat's words" not in by_check["token"].detail
     assert by_check["clock"].level == "warn"
     channel.refresh_from_db()
     assert channel.refused_at is None
