@@ -219,7 +219,7 @@ def _health(channel: Channel) -> Health:
             if channel.refused_errcode:
                 words = f"{words} ({channel.refused_errcode})"
             return Health(channel, "bad", [_("WeChat refuses the channel"), words])
-        case "unverified":
+        case "unverified" if channel.checked_at is None:
             return Health(channel, "warn", [_("Not checked yet")])
     notes: list[str | Promise] = []
     heard_at = channel.last_push_at or channel.callback_verified_at

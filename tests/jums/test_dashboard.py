@@ -179,6 +179,14 @@ def test_a_send_too_large_to_be_read_is_only_named(admin_client, monkeypatch):
         ({"enabled": False}, "mute", "Disabled"),
         ({}, "warn", "Not checked yet"),
         (
+            {
+                "checked_at": 0,
+                "findings": [["token", "bad", [["WeChat is far away", {}]], []]],
+            },
+            "bad",
+            "WeChat is far away",
+        ),
+        (
             {"refused_at": 0, "refused_errcode": 40164, "refused_errmsg": "invalid ip"},
             "bad",
             "invalid ip (40164)",
