@@ -14,6 +14,8 @@ from django.utils.translation import gettext as _
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+# The way to the page in the other language, which the console's own switch is here.
+_TWIN = re.compile(r"^\[(?:English|中文)\]\([^)]*\)$", re.MULTILINE)
 DOCS = Path(settings.BASE_DIR) / "docs"
 
 
@@ -35,7 +37,7 @@ def rendered(file: Path, _changed: int) -> SafeString:
     links to other files of the repository become plain text."""
     # No raw HTML: the pages are ours, and stay plain.
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = markdown.parse(file.read_text(encoding="utf-8"))
+    tokens = markdown.parse(_TWIN.sub("", file.read_text(encoding="utf-8"), count=1))
     for token, following in zip(tokens, tokens[1:], strict=False):
         if token.type == "heading_open":
             token.attrSet("id", anchor(following.content))

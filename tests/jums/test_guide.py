@@ -31,6 +31,7 @@ def test_the_guide_is_in_the_readers_language(operator, language, says):
     assert answer.status_code == 200
     assert says in body
     assert "<table>" in body
+    assert not re.search("<p>(English|中文)</p>", body)
     assert "**" not in re.sub(r"<code>.*?</code>", "", answer.context["guide"])
 
 
