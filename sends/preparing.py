@@ -18,7 +18,7 @@ from channels_wechat.wechat.messages import CompiledMessage
 
 from . import audience, canary, outbox, problems
 from .models import Chunk, Delivery, Send
-from .querysets import SKIPPED, WAITING, Moves, Row, stamp
+from .querysets import SKIPPED, WAITING, Moves, Row, is_postgresql, stamp
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def prepare(send_pk: int) -> bool:
         if done:
             # Not in the send's lock: of a million rows it takes seconds.
             with transaction.atomic():
+                _sort_in_memory()
                 Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
             while (done := _cut(send_pk)) is False:
                 pass
@@ -63,6 +64,14 @@ def prepare(send_pk: int) -> bool:
         # if that was done already, it is us who go on.
         Send.objects.filter(pk=send_pk).update(prepare_lease_until=None)
     return False
+
+
+def _sort_in_memory() -> None:
+    """Let PostgreSQL sort a million openIDs without writing them to disk first, in this
+    transaction."""
+    if is_postgresql():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL work_mem = '128MB'")
 
 
 def _take(send_pk: int) -> bool:
@@ -97,20 +106,55 @@ def _range(send_pk: int) -> bool | None:
         if send is None:
             return None  # paused or canceled meanwhile
         message = compile_message(send)
-        size = CHECKED_LINES_A_RANGE if message.names else LINES_A_RANGE
-        last = _last_line(send, size)
+        if is_postgresql() and not message.names:
+            last, moves = _insert_at_once(send)
+        else:
+            last, moves = _insert_checked(send, message)
         if last is None:
             return True
-        moves, rows = _insert(send, last)
-        if message.names:
-            found = dict(_problems(send, message, rows))
-            moves += Delivery.objects.skip_bad_values(send.pk, found)
         Send.objects.move(moves)
-        send.prepare_cursor = last
         Send.objects.filter(pk=send.pk).update(
             prepare_cursor=last, prepare_lease_until=_lease_end()
         )
     return False
+
+
+def _insert_at_once(send: Send) -> tuple[int | None, Moves]:
+    """Insert the next lines whose values need no check, in one statement; return the
+    last line, None if there was none, and the moves."""
+    lines = audience.source(send)
+    sql = f"""
+        WITH next_lines AS MATERIALIZED (
+            SELECT id, userid, openid, variables, reason
+            FROM ({lines.select}) AS audience WHERE id > %s ORDER BY id LIMIT %s
+        ), inserted AS (
+            {_INSERT} FROM next_lines ORDER BY id RETURNING status
+        )
+        SELECT (SELECT max(id) FROM next_lines), count(*),
+            count(*) FILTER (WHERE status = {WAITING})
+        FROM inserted
+    """
+    parameters = [send.prepare_cursor, LINES_A_RANGE, send.pk, send.channel_id]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*lines.parameters, *parameters])
+        last, rows, waiting = cursor.fetchone()
+    moves: Moves = Counter()
+    moves[send.pk, None, WAITING] += waiting
+    moves[send.pk, None, SKIPPED] += rows - waiting
+    return last, moves
+
+
+def _insert_checked(send: Send, message: CompiledMessage) -> tuple[int | None, Moves]:
+    """The same line by line, each person's values checked if they have any."""
+    size = CHECKED_LINES_A_RANGE if message.names else LINES_A_RANGE
+    last = _last_line(send, size)
+    if last is None:
+        return None, Counter()
+    moves, rows = _insert(send, last)
+    if message.names:
+        found = dict(_problems(send, message, rows))
+        moves += Delivery.objects.skip_bad_values(send.pk, found)
+    return last, moves
 
 
 def _last_line(send: Send, size: int) -> int | None:
@@ -127,14 +171,18 @@ def _last_line(send: Send, size: int) -> int | None:
     return last
 
 
+_INSERT = f"""
+    INSERT INTO sends_delivery
+        (send_id, channel_id, userid, openid, variables, status, reason, error)
+    SELECT %s, %s, userid, openid, variables,
+        CASE WHEN reason = '' THEN {WAITING} ELSE {SKIPPED} END, reason, ''
+"""
+
+
 def _insert(send: Send, last: int) -> tuple[Moves, list[Row]]:
     lines = audience.source(send)
     sql = f"""
-        INSERT INTO sends_delivery
-            (send_id, channel_id, userid, openid, variables, status, reason, error)
-        SELECT %s, %s, userid, openid, variables,
-            CASE WHEN reason = '' THEN {WAITING} ELSE {SKIPPED} END, reason, ''
-        FROM ({lines.select}) AS audience
+        {_INSERT} FROM ({lines.select}) AS audience
         WHERE id > %s AND id <= %s ORDER BY id
         RETURNING id, userid, openid, variables, status
     """
