@@ -47,7 +47,7 @@ MAX_ID: Final = 64
 SILENCE: Final = timedelta(seconds=20)
 
 OPENID: Final = re.compile(r"o[A-Za-z0-9_-]{27}\Z")
-SEPARATORS: Final = re.compile(r"[\r\n\t,;，；]+")
+SEPARATORS: Final = "\r\t,;，；"  # and line breaks
 
 Shape = Literal["userid", "openid", "both"]
 _OWN_NAMES: Final = frozenset({"userid", "openid", "wechatoa_openid"})
@@ -297,19 +297,25 @@ def _store(send_pk: int, reading: Reading, lines: Iterable[Line]) -> None:
 
 
 def _pasted(path: Path, reading: Reading) -> Iterator[Line]:
-    text = path.read_text("utf-8")
-    ids = [id_ for part in SEPARATORS.split(text) if (id_ := part.strip())]
+    ids = pasted(path.read_text("utf-8"))
     reading.shape = shape_of(ids)
-    total = len(ids) or 1
-    for row, id_ in enumerate(ids, start=1):
-        if row % ROWS_A_BLOCK == 0:
-            reading.done = reading.total * row // total
-        if len(id_) > MAX_ID:
-            _note(reading, row, "too_long", "", id_[:30] + "…")
-        elif reading.shape == "openid":
-            yield Line(row, "", id_, None)
-        else:
-            yield Line(row, id_, "", None)
+    size, openids = reading.total / (len(ids) or 1), reading.shape == "openid"
+    for start in range(0, len(ids), ROWS_A_BLOCK):
+        reading.done = round(start * size)
+        for row, id_ in enumerate(ids[start : start + ROWS_A_BLOCK], start + 1):
+            if len(id_) > MAX_ID:
+                _note(reading, row, "too_long", "", id_[:30] + "…")
+            elif openids:
+                yield Line(row, "", id_, None)
+            else:
+                yield Line(row, id_, "", None)
+
+
+def pasted(text: str) -> list[str]:
+    """Return the ids in pasted text, in their order: a hundred thousand in a moment."""
+    for separator in SEPARATORS:
+        text = text.replace(separator, "\n")
+    return [id_ for part in text.split("\n") if (id_ := part.strip())]
 
 
 def shape_of(ids: Sequence[str]) -> Shape:
