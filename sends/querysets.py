@@ -107,6 +107,12 @@ def stamp(moment: datetime | None) -> Any:
     return connection.ops.adapt_datetimefield_value(moment) if moment else None
 
 
+def _numbers(column: Iterable[int | None]) -> str:
+    """Return numbers as PostgreSQL writes an array: the driver takes ten times as long
+    over a list."""
+    return "{" + ",".join(["NULL" if n is None else f"{n:d}" for n in column]) + "}"
+
+
 class SendQuerySet(models.QuerySet["Send"]):
     def family(self, send: Send) -> Self:
         """All sends of the request that `send` is of, itself among them."""
@@ -300,19 +306,27 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             return Counter()
         now = now or timezone.now()
         if is_postgresql():
+            # The ids lie together. Not knowing that, PostgreSQL would read a table of
+            # some hundred thousand rows from end to end.
             sql = f"""
-                UPDATE sends_delivery AS d SET status = r.status,
-                    wechat_msgid = r.msgid, errcode = r.errcode, error = r.error,
-                    doubt_since = r.doubt_since,
-                    sent_at = CASE WHEN r.status = {WAITING} THEN d.sent_at ELSE %s END
-                FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[], %s::integer[],
-                            %s::text[], %s::timestamptz[])
-                    AS r (id, status, msgid, errcode, error, doubt_since)
-                WHERE d.id = r.id AND d.status = {SENDING}
-                RETURNING d.send_id, d.status
+                WITH written AS (
+                    UPDATE sends_delivery AS d SET status = r.status,
+                        wechat_msgid = r.msgid, errcode = r.errcode, error = r.error,
+                        doubt_since = r.doubt_since, sent_at =
+                            CASE WHEN r.status = {WAITING} THEN d.sent_at ELSE %s END
+                    FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[],
+                                %s::integer[], %s::text[], %s::timestamptz[])
+                        AS r (id, status, msgid, errcode, error, doubt_since)
+                    WHERE d.id = r.id AND d.status = {SENDING}
+                        AND d.id BETWEEN %s AND %s
+                    RETURNING d.send_id, d.status
+                )
+                SELECT send_id, status, count(*) FROM written GROUP BY send_id, status
             """
-            columns = [list(column) for column in zip(*results, strict=True)]
-            parameters: list[Any] = [now, *columns]
+            ids, statuses, msgids, errcodes, *texts = zip(*results, strict=True)
+            numbers = [_numbers(column) for column in (ids, statuses, msgids, errcodes)]
+            of_rows = [*numbers, *(list(column) for column in texts)]
+            parameters: list[Any] = [now, *of_rows, min(ids), max(ids)]
         else:
             sql = f"""
                 UPDATE sends_delivery SET status = r.status,
@@ -326,15 +340,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                     FROM json_each(%s)
                 ) AS r
                 WHERE sends_delivery.id = r.id AND sends_delivery.status = {SENDING}
-                RETURNING send_id, status
+                RETURNING send_id, status, 1
             """
             rows = [(*result[:5], stamp(result.doubt_since)) for result in results]
             parameters = [stamp(now), json.dumps(rows)]
         moves: Moves = Counter()
         with connection.cursor() as cursor:
             cursor.execute(sql, parameters)
-            for send_id, status in cursor.fetchall():
-                moves[send_id, SENDING, status] += 1
+            for send_id, status, count in cursor.fetchall():
+                moves[send_id, SENDING, status] += count
         return moves
 
     def settle(self, chunk: Chunk) -> Moves:

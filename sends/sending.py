@@ -56,6 +56,8 @@ CONTROL_S: Final = 0.3
 # What canceled sends left is settled beside a running one, a little at a time.
 SETTLE_S: Final = 1.0
 CHUNKS_A_SETTLING: Final = 10
+# The line has work for so long at least: while results are written it goes on.
+AHEAD_S: Final = 0.25
 # A drain waits this long itself for rows that are tried again soon.
 STAY: Final = timedelta(seconds=3)
 SILENCE_HOLD_S: Final = 20
@@ -149,6 +151,8 @@ class _Drain:
     allowance: Allowance = field(default_factory=Allowance)
     pace: Pace = field(init=False)
     paced: tuple[int, float | None] = (0, None)
+    answered: int = 0  # since the last look at what changed
+    answers_a_second: float = 0.0
 
     def run(self) -> None:
         self.channel = Channel.objects.get(pk=self.lease.channel_pk)
@@ -193,8 +197,11 @@ class _Drain:
         more = True
         while True:
             now = timezone.now()
-            if (now - controlled).total_seconds() >= CONTROL_S:
+            passed_s = (now - controlled).total_seconds()
+            if passed_s >= CONTROL_S:
                 controlled = now
+                self.answers_a_second = self.answered / passed_s
+                self.answered = 0
                 self.lease.hold()
                 self._control()
                 self._adapt(now)
@@ -230,7 +237,8 @@ class _Drain:
             return self._careful_backlog()
         if self.channel.rate_per_s:
             return max(1, min(self.channel.rate_per_s, 2 * ROWS_A_CHUNK))
-        return max(2 * ROWS_A_CHUNK, 2 * self.channel.connections)
+        enough = max(2 * ROWS_A_CHUNK, 2 * self.channel.connections)
+        return max(enough, round(self.answers_a_second * AHEAD_S))
 
     def _careful_backlog(self) -> int:
         """The same of messages that must not be repeated: each row that is under way
@@ -337,6 +345,7 @@ class _Drain:
     # -- answers -----------------------------------------------------------------------
 
     def _take_answer(self, answer: Answer) -> None:
+        self.answered += 1
         out = self.out.get(answer.key)
         if out is None:
             return

@@ -1,6 +1,6 @@
 """What a drain keeps in mind of rows that are under way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from channels_wechat.wechat.bulk import Call
@@ -18,11 +18,12 @@ class Claim:
     out: int = 0
     back: int = 0  # rows that wait again
     back_at: datetime | None = None  # not before
+    # Whether a call may be made again after an answer that was never seen.
+    repeat_safe: bool = field(init=False)
 
-    @property
-    def repeat_safe(self) -> bool:
-        """Whether a call may be made again after an answer that was never seen."""
-        return not (self.send.template and self.send.template.is_subscribe)
+    def __post_init__(self) -> None:
+        template = self.send.template
+        self.repeat_safe = not (template and template.is_subscribe)
 
 
 @dataclass
