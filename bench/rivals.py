@@ -74,7 +74,22 @@ def bare_aiohttp(base_url: str, count: int, connections: int) -> float:
 
 
 # The naive way, as most such products are built: a task, a POST and a save per message.
-naive = Celery("naive", broker=os.environ.get("NAIVE_BROKER_URL", "memory://"))
+naive = Celery("naive")
+
+
+def use_broker() -> None:
+    """Take the broker from the environment, which a stage sets."""
+    folder = os.environ.get("NAIVE_BROKER_FOLDER")
+    if folder:
+        naive.conf.broker_transport_options = {
+            "data_folder_in": folder,
+            "data_folder_out": folder,
+            "control_folder": folder,
+            "polling_interval": 0.01,
+        }
+
+
+use_broker()
 naive.conf.task_ignore_result = True
 _session = requests.Session()
 
