@@ -7,6 +7,7 @@ seats, each gives up its seat after a while.
 """
 
 import threading
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -24,30 +25,33 @@ class Turns:
     def __init__(self, seats: int) -> None:
         self.seats = seats
         self._lock = threading.Lock()
-        self._seated: set[int] = set()
+        self._seated: Counter[int] = Counter()
         self._called: dict[int, None] = {}  # in the order of their calls
 
     def take(self, channel_pk: int) -> bool:
-        """Take a seat for a channel. False: it has one, or none is free; either way it
-        is called again once a seat is."""
+        """Take a seat for a channel. False: none is free, and it is called once one is.
+
+        A channel that has one may take another: the lease says who sends for it, and
+        the drain that sits there may hang.
+        """
         with self._lock:
-            if channel_pk in self._seated or len(self._seated) >= self.seats:
+            if self._seated.total() >= self.seats:
                 self._called[channel_pk] = None
                 return False
-            self._seated.add(channel_pk)
+            self._seated[channel_pk] += 1
             return True
 
     def is_over(self, since: datetime) -> bool:
         """Whether a drain that sat down at `since` has to let another one in."""
         with self._lock:
-            others = self._called.keys() - self._seated
+            others = self._called.keys() - self._seated.keys()
         return bool(others) and timezone.now() - since >= TURN
 
     def end(self, channel_pk: int, *, again: bool) -> list[int]:
         """Give up the seat, to come `again` or not; return which channels to call now,
         those that wait before this one."""
         with self._lock:
-            self._seated.discard(channel_pk)
+            self._seated -= Counter([channel_pk])
             again = self._called.pop(channel_pk, False) is None or again
             called = [pk for pk in self._called if pk not in self._seated]
             for pk in called:

@@ -37,7 +37,7 @@ def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
     Of rows with the same userid the later one counts. Must run in a transaction.
     """
     with connection.cursor() as cursor:
-        _stage(cursor, people, union_tags=mode != "set")
+        has_tags = _stage(cursor, people, union_tags=mode != "set")
         # As the ORM writes it: SQLite keeps times as text.
         now = connection.ops.adapt_datetimefield_value(timezone.now())
         if mode == "del":
@@ -46,9 +46,10 @@ def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
             return warnings
         _set_people(cursor, now)
         _set_openids(cursor, now)
-        if mode == "set":
+        if has_tags and mode == "set":
             _drop_other_tags(cursor)
-        _add_tags(cursor)
+        if has_tags:
+            _add_tags(cursor)
         return []
 
 
@@ -77,8 +78,9 @@ def remove(people: Sequence[Person]) -> list[RowProblem]:
 # -- staging ---------------------------------------------------------------------------
 
 
-def _stage(cursor: CursorWrapper, people: Sequence[Person], union_tags: bool) -> None:
-    """Fill the temporary tables; in each, a key comes once."""
+def _stage(cursor: CursorWrapper, people: Sequence[Person], union_tags: bool) -> bool:
+    """Fill the temporary tables; in each, a key comes once. Return whether anybody has
+    a tag."""
     persons: dict[str, list[Any]] = {}
     openids: dict[tuple[int, str], tuple[Any, ...]] = {}
     tags: dict[str, dict[str, None]] = {}
@@ -111,6 +113,7 @@ def _stage(cursor: CursorWrapper, people: Sequence[Person], union_tags: bool) ->
         "upload_tags",
         [(userid, name) for userid, names in tags.items() for name in names],
     )
+    return bool(tags)
 
 
 def _fill(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> None:

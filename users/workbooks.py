@@ -317,6 +317,6 @@ class Table:
         if code in {-24, -9}:
             return BadFile("too_slow")
         if "MemoryError" in words:
-            return BadFile("too_much_memory", {"limit": 640})
+            return BadFile("too_much_memory", {"limit": 300})
         logger.error("reading process died exit=%s %s", code, words[-2000:])
         return BadFile("unreadable")

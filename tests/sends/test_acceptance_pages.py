@@ -152,6 +152,20 @@ def test_a_template_shows_its_reach_and_how_that_grew(operator, template):
     )
 
 
+def test_whoever_accepted_and_was_sent_it_the_same_day_is_not_nobody(
+    operator, template
+):
+    address = reverse("admin:sends_send_reach", args=[template.pk])
+    assert "Nobody has accepted it yet" in operator.get(address).content.decode()
+
+    accepts(template, "o-1", 0, 1, days_ago=0)
+
+    cache.clear()
+    shown = operator.get(address).content.decode()
+    assert "have used up what they accepted" in shown
+    assert "Nobody has accepted it yet" not in shown
+
+
 def test_a_persons_page_shows_what_they_accepted(operator, template, draft):
     address = reverse("admin:sends_recipient_history", args=["u3"])
 

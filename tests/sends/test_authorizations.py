@@ -83,11 +83,12 @@ def test_a_withdrawal_pauses_and_authorising_again_goes_on(
     send = prepared(20)
 
     sandbox.deauthorise(SECOND_APPID)
-    wait_until(lambda: Channel.objects.get(pk=channel.pk).status == "unauthorized")
+    wait_until(lambda: Send.objects.get(pk=send.pk).status == "paused")
     send.refresh_from_db()
     sending.drain(channel.pk)
 
-    assert (send.status, send.pause_code) == ("paused", "channel")
+    assert Channel.objects.get(pk=channel.pk).status == "unauthorized"
+    assert send.pause_code == "channel"
     assert send.pause_errcode == 61003
     assert send.pause_detail
 

@@ -39,6 +39,16 @@ def test_a_seat_is_kept_until_somebody_waits_and_the_turn_is_over():
     assert turns.end(1, again=True) == [2, 1]  # behind those who waited
 
 
+def test_a_drain_that_hangs_does_not_keep_the_next_one_out():
+    turns = Turns(2)
+
+    assert turns.take(1)
+    assert turns.take(1)
+    turns.end(1, again=False)
+    assert turns.take(2)
+    assert not turns.take(3)
+
+
 def test_a_channel_that_has_a_seat_makes_nobody_get_up():
     turns = Turns(1)
     turns.take(1)

@@ -35,6 +35,10 @@ def uploaded(text, *, mode="set", channel=None, name="users.csv", run=True):
     return upload
 
 
+def blocks_of(rows):
+    return {"postgresql": rows, "sqlite": rows}
+
+
 def counts(upload):
     return (upload.status, upload.rows_ok, upload.rows_failed, upload.rows_warned)
 
@@ -260,7 +264,7 @@ def test_of_two_openids_the_last_wins_with_a_warning(channel):
 
 
 def test_rows_in_different_blocks_know_of_each_other(channel, monkeypatch):
-    monkeypatch.setattr(importing, "ROWS_A_BLOCK", 2)
+    monkeypatch.setattr(importing, "ROWS_A_BLOCK", blocks_of(2))
     text = "userid,openid\n" + "".join(
         f"u{n % 4},{openid(n)}\n" if n % 3 else "bad user,\n" for n in range(11)
     )
@@ -309,7 +313,7 @@ def test_people_call_the_column_many_names(name):
 
 
 def test_a_file_that_breaks_in_the_middle_keeps_what_was_read(channel, monkeypatch):
-    monkeypatch.setattr(importing, "ROWS_A_BLOCK", 10)
+    monkeypatch.setattr(importing, "ROWS_A_BLOCK", blocks_of(10))
     good = "".join(f"u{n}\n" for n in range(30))
 
     upload = uploaded("userid\n" + good + '"u' + "x\n" * 40_000)
@@ -338,7 +342,7 @@ class Killed(BaseException):
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_import_goes_on_where_it_was(monkeypatch):
     channel = ChannelFactory()
-    monkeypatch.setattr(importing, "ROWS_A_BLOCK", 4)
+    monkeypatch.setattr(importing, "ROWS_A_BLOCK", blocks_of(4))
     rows = [f"u{n % 9},{openid(n)}" if n % 5 else "bad user," for n in range(23)]
     text = "userid,openid\n" + "\n".join(rows) + "\n"
     upload = uploaded(text, channel=channel, run=False)
@@ -377,17 +381,16 @@ def importing_silence():
 
 
 def test_a_worker_that_was_replaced_stops(channel, monkeypatch):
-    monkeypatch.setattr(importing, "ROWS_A_BLOCK", 1)
+    monkeypatch.setattr(importing, "ROWS_A_BLOCK", blocks_of(1))
     upload = uploaded("userid\nu1\nu2\nu3\n", run=False)
-    read = importing._Import._read
+    commit = importing._Import._commit
 
-    def taken_over(self):
-        for number, row in enumerate(read(self)):
-            if number == 2:
-                Upload.objects.update(attempt=7)
-            yield row
+    def taken_over(self, block):
+        commit(self, block)
+        if block.last_row == 3:
+            Upload.objects.update(attempt=7)
 
-    monkeypatch.setattr(importing._Import, "_read", taken_over)
+    monkeypatch.setattr(importing._Import, "_commit", taken_over)
     importing.import_upload(upload.pk)
 
     upload.refresh_from_db()
@@ -483,7 +486,7 @@ def test_queries_do_not_grow_with_rows(channel, django_assert_num_queries):
 
 def test_problems_beyond_the_limit_are_only_counted(monkeypatch):
     monkeypatch.setattr(importing, "MAX_REPORTED", 3)
-    monkeypatch.setattr(importing, "ROWS_A_BLOCK", 2)
+    monkeypatch.setattr(importing, "ROWS_A_BLOCK", blocks_of(2))
 
     upload = uploaded("userid\n" + "a b\n" * 7)
 

@@ -16,7 +16,7 @@ from tests.users import sheets
 from users import workbooks
 from users.reading.__main__ import DAMAGED
 from users.reading.cells import Refused
-from users.reading.xlsx import XlsxTable
+from users.reading.xlsx import XlsxTable, _SheetReader, _Strings
 from users.workbooks import BadFile, CellProblem, open_table
 
 
@@ -365,6 +365,75 @@ def test_headers_that_name_nothing(tmp_path):
     assert read(path) == (["userid", "", "phone"], [(2, ["1", "x", "2"])])
 
 
+# -- quick and slow ------------------------------------------------------------------
+
+PLAIN_CELLS = [
+    '<c r="A{n}" t="inlineStr"><is><t>a{n}</t></is></c>',
+    '<c r="B{n}" s="1"/><c r="C{n}" t="s"><v>{n}</v></c>',
+    '<c r="D{n}"><v>13800138000</v></c>',
+    '<c r="E{n}" s="1"><v>45000</v></c><c r="F{n}" t="n"><v>1.5</v></c>',
+    '<c r="B{n}" t="str"><v> &lt;b&gt; &amp;amp; &quot;x&quot; </v></c>',
+    '<c r="G{n}" t="inlineStr"><is><t xml:space="preserve"> x_x0041_\n</t></is></c>',
+    '<c r="XFD{n}"><v>1</v></c>',
+    '<c r="C{n}" t="s"><v></v></c><c r="A{n}"><v>110101199003071234</v></c>',
+]
+OTHER_CELLS = [
+    '<c t="s"><v>1</v></c>',
+    '<c r="A{n}" t="b"><v>1</v></c>',
+    "<c r='B{n}'><v>1</v></c>",
+    '<c r="B{n}" t="str"><f>A1</f><v>x</v></c>',
+    '<c r="H{n}" t="inlineStr"><is><r><t>ri</t></r><r><t>ch</t></r></is></c>',
+    '<c r="A{n}" t="inlineStr"><is><t><![CDATA[<a>]]></t></is></c><!-- x -->',
+    '<c r="A{n}" t="inlineStr"><is><t>&#65;\r\nb</t></is></c>',
+]
+
+
+def in_pieces(data, choose):
+    # The first one holds the head, as it does in use.
+    yield data[:100]
+    data = data[100:]
+    while data:
+        size = choose.choice([1, 7, 300, 70_000])
+        yield data[:size]
+        data = data[size:]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_quick_way_reads_what_the_parser_reads(seed):
+    choose = random.Random(seed)
+    cells = PLAIN_CELLS * 20 + OTHER_CELLS * (seed % 2)
+    texts = "".join(
+        choose.choice(
+            ["<si><t>s{n}</t></si>", "<si><t> &amp;{n}好 </t></si>"] * 9
+            + ["<si><r><t>r</t></r></si>", "<si><t/></si>"] * (seed % 3)
+        ).format(n=n)
+        for n in range(400)
+    )
+    sheet = "".join(
+        f'<row r="{n}" spans="1:4" x:y="z">'
+        + "".join(choose.choices(cells, k=choose.randrange(4))).format(n=n)
+        + choose.choice(["</row>", "</row>\n"])
+        for n in range(1, 300)
+    )
+
+    def read_all(table, data):
+        table = f"<?xml version='1.0'?><sst count='1'>{table}</sst>".encode()
+        strings = _Strings(in_pieces(table, choose))
+        reader = _SheetReader({"1": "date"}, strings, False)
+        data = f"<worksheet><cols/>{data}</worksheet>".encode()
+        for piece in in_pieces(data, choose):
+            reader.feed(piece)
+            if reader.finished:
+                break
+        return reader.ready, reader._plain is not None
+
+    quick, was_quick = read_all(texts, f"<sheetData>{sheet}</sheetData>")
+    slow, was_not = read_all(f"<!-- -->{texts}", f"<sheetData >{sheet}</sheetData >")
+    assert quick == slow
+    assert quick
+    assert (was_quick, was_not) == (not seed % 2, False)
+
+
 # -- hostile -------------------------------------------------------------------------
 
 
@@ -413,12 +482,24 @@ def test_one_string_of_hundreds_of_megabytes(tmp_path):
     assert refused(path) == "too_big_inside"
 
 
+def test_a_sheet_of_hundreds_of_megabytes_is_not_even_unpacked(tmp_path):
+    block = sheets.inline("A", "B").encode() * 10_000
+    path = sheets.write(tmp_path / "a.xlsx", [HEAD.encode(), *([block] * 100)])
+    started = time.monotonic()
+
+    assert refused(path) == "too_big_inside"
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.usefixtures("children_are_small")
 def test_strings_that_fill_the_memory(tmp_path):
-    # Four bytes a character in memory: 800 MB before the characters are too many.
-    block = f"<si><t>{'😀' * 1000}</t></si>".encode() * 1000
+    # Different enough to look like people's data from outside.
+    padding = "好" * 900
+    block = "".join(
+        f"<si><t>{random.getrandbits(320):080x}{padding}</t></si>" for _ in range(1000)
+    )
     rows = HEAD + '<row><c t="s"><v>99999999</v></c></row>'
-    path = sheets.write(tmp_path / "a.xlsx", rows, strings=[block] * 200)
+    path = sheets.write(tmp_path / "a.xlsx", rows, strings=[block.encode()] * 120)
 
     assert refused(path) == "too_much_memory"
 
@@ -426,7 +507,7 @@ def test_strings_that_fill_the_memory(tmp_path):
 @pytest.mark.usefixtures("children_are_small")
 @pytest.mark.parametrize("opening", [b'<row r="', b"<", b"<!--"])
 def test_a_tag_without_end(tmp_path, opening):
-    path = sheets.write(tmp_path / "a.xlsx", [opening, *([b"1" * (1 << 20)] * 300)])
+    path = sheets.write(tmp_path / "a.xlsx", [opening, *([b"1" * (1 << 20)] * 30)])
     started = time.monotonic()
 
     assert refused(path) == "damaged"
@@ -461,8 +542,9 @@ def test_silence_ends_the_reading(tmp_path, monkeypatch):
     # Much to unpack and not one row: the process says nothing for a second or more.
     def rows():
         yield HEAD.encode()
-        for _ in range(300):
-            yield b" " * (1 << 20)
+        yield b"<row>"
+        for _ in range(24):
+            yield b"<c/>" * (1 << 18)
 
     path = sheets.write(tmp_path / "a.xlsx", rows())
     monkeypatch.setattr(workbooks, "SILENCE_SECONDS", 0.2)

@@ -22,7 +22,8 @@ from .cells import Cell, Refused
 from .csvfile import CsvTable
 from .xlsx import MAX_COLUMNS, MAX_ROW, XlsxTable
 
-MEMORY_BYTES = 640 << 20
+# A million rows of a workbook take a third of it.
+MEMORY_BYTES = 300 << 20
 # Of the processor, not on the clock: a million rows take about ten.
 CPU_SECONDS = 300
 _LINE_CHARACTERS = 100_000

@@ -5,6 +5,7 @@ the rows need it. Nothing the file claims about itself is believed: neither the 
 the zip directory nor `<dimension>`; only what is really inflated counts.
 """
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -21,13 +22,22 @@ from .cells import (
     number,
     text_of,
 )
+from .plainrows import PlainRows, PlainStrings, cells_of, unescaped
 
 MAX_INFLATED_BYTES = 1 << 30
+# Lists of people shrink to a tenth or so. A file that grows to more than this many
+# times its size, and is not small even then, was made to.
+MAX_GROWTH = 60
+SMALL_BYTES = 32 << 20
 MAX_STRINGS_CHARACTERS = 300_000_000
 MAX_ROW = 1_048_576  # Excel's last one
 MAX_COLUMNS = 256
 _MAX_STYLES = 65_536
 _BLOCK = 65_536
+_STRINGS_A_PAGE = 128
+_OPEN_PAGES = 2048
+_TABLE = re.compile(rb"[^<]*(?:<\?xml[^<>]*>[^<]*)?<sst[^<>]*>")
+_OTHER_ENCODING = re.compile(rb"""encoding=["'](?!utf-8["'])""", re.IGNORECASE)
 
 
 class XlsxTable:
@@ -39,6 +49,9 @@ class XlsxTable:
         except zipfile.BadZipFile:
             raise Refused("damaged") from None
         self._inflated = 0
+        self._allowed = min(
+            MAX_INFLATED_BYTES, max(SMALL_BYTES, MAX_GROWTH * path.stat().st_size)
+        )
         self._parts = {
             info.filename.replace("\\", "/").lstrip("/").lower(): info
             for info in self._zip.infolist()
@@ -50,6 +63,13 @@ class XlsxTable:
         self._sheet = sheet
         self.bytes_total = self._parts[sheet].file_size
         self.bytes_done = 0
+        # It need not be true, but then it is so in our favour: spared is the unpacking.
+        said = self.bytes_total + (self._parts[strings].file_size if strings else 0)
+        if said > self._allowed:
+            raise self._too_big()
+
+    def _too_big(self) -> Refused:
+        return Refused("too_big_inside", limit=self._allowed >> 20)
 
     def _refuse_other_documents(self) -> None:
         if any(info.flag_bits & 1 for info in self._parts.values()):
@@ -73,8 +93,8 @@ class XlsxTable:
         with self._zip.open(info) as file:
             while block := file.read(_BLOCK):
                 self._inflated += len(block)
-                if self._inflated > MAX_INFLATED_BYTES:
-                    raise Refused("too_big_inside", limit=MAX_INFLATED_BYTES >> 20)
+                if self._inflated > self._allowed:
+                    raise self._too_big()
                 yield block
 
     def _elements(
@@ -225,6 +245,11 @@ def _feed(parser: expat.XMLParserType, block: bytes) -> None:
         raise Refused("damaged")
 
 
+def _feed_all(parser: expat.XMLParserType, data: bytes) -> None:
+    for start in range(0, len(data), _BLOCK):
+        _feed(parser, data[start : start + _BLOCK])
+
+
 def _integer(text: str | None) -> int:
     try:
         return int(text or "")
@@ -233,13 +258,23 @@ def _integer(text: str | None) -> int:
 
 
 class _Strings:
-    """The workbook's table of strings, read as far as somebody asked."""
+    """The workbook's table of strings, read as far as somebody asked.
+
+    Three million texts are 250 MB as objects and 60 as bytes, so they are kept as pages
+    of bytes; the pages that were asked for last are kept open.
+    """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
-        self.known: list[str] = []
+        self._count = 0
+        self._pages: list[bytes] = []
+        self._unfiled: list[str] = []
+        self._open: dict[int, list[str]] = {}
         self._blocks = blocks
         self._characters = 0
         self._parser = _parser()
+        self._is_first = True
+        self._in_table = False
+        self._plain: PlainStrings | None = None
         pieces: list[str] = []
         keep = False
         phonetic = 0
@@ -255,6 +290,8 @@ class _Strings:
                 length = 0
             elif tag == "rPh":
                 phonetic += 1
+            elif tag == "sst":
+                self._in_table = True
 
         def end(tag: str) -> None:
             nonlocal keep, phonetic
@@ -262,15 +299,13 @@ class _Strings:
             if tag == "t":
                 keep = False
             elif tag == "si":
-                self.known.append(text_of("".join(pieces)))
+                self._add(["".join(pieces)])
             elif tag == "rPh":
                 phonetic -= 1
 
         def characters(text: str) -> None:
             nonlocal length
-            self._characters += len(text)
-            if self._characters > MAX_STRINGS_CHARACTERS:
-                raise Refused("too_big_inside", limit=MAX_INFLATED_BYTES >> 20)
+            self._count_characters(len(text))
             if keep:
                 length += len(text)
                 # One more than allowed, so that the row can be told about it.
@@ -284,12 +319,60 @@ class _Strings:
         self._parser.CharacterDataHandler = characters
 
     def get(self, index: int) -> str:
-        while index >= len(self.known):
+        number = index // _STRINGS_A_PAGE
+        page = self._open.get(number) or self._page(number, index)
+        return page[index % _STRINGS_A_PAGE]
+
+    def _page(self, number: int, index: int) -> list[str]:
+        while index >= self._count:
             block = next(self._blocks, None)
             if block is None:
                 raise Refused("damaged")
+            self._feed(block)
+        if number == len(self._pages):
+            return self._unfiled
+        page = self._pages[number].decode().split("\0")
+        if len(self._open) >= _OPEN_PAGES:
+            self._open.pop(next(iter(self._open)))
+        self._open[number] = page
+        return page
+
+    def _add(self, texts: list[str]) -> None:
+        unfiled = self._unfiled
+        for text in texts:
+            text = text_of(text)
+            # No report and no database takes a NUL; here it is what parts the texts.
+            unfiled.append(text.replace("\0", "\ufffd") if "\0" in text else text)
+            if len(unfiled) == _STRINGS_A_PAGE:
+                self._pages.append("\0".join(unfiled).encode())
+                unfiled.clear()
+        self._count += len(texts)
+
+    def _count_characters(self, more: int) -> None:
+        self._characters += more
+        if self._characters > MAX_STRINGS_CHARACTERS:
+            raise Refused("too_big_inside", limit=MAX_INFLATED_BYTES >> 20)
+
+    def _feed(self, block: bytes) -> None:
+        if self._is_first:
+            self._is_first = False
+            head = _TABLE.match(block)
+            if head and not _OTHER_ENCODING.search(block[:200]):
+                _feed(self._parser, head[0])
+                # The parser says whether it was that tag, and not in a comment.
+                if self._in_table:
+                    self._plain = PlainStrings()
+                block = block[head.end() :]
+        if self._plain is None:
             _feed(self._parser, block)
-        return self.known[index]
+            return
+        texts = self._plain.feed(block)
+        self._count_characters(sum(map(len, texts)))
+        self._add([text[: MAX_CHARACTERS + 1] for text in texts])
+        if self._plain.gave_up:
+            rest = self._plain.rest()
+            self._plain = None
+            _feed_all(self._parser, rest)
 
 
 class _SheetReader:
@@ -300,18 +383,76 @@ class _SheetReader:
     ) -> None:
         self.ready: list[tuple[int, list[Cell]]] = []
         self.finished = False
+        self.row_number = 0
         self._shows = shows
         self._epoch_1904 = epoch_1904
         self._get_string = strings.get if strings else None
+        self._columns: dict[str, int] = {}
         self._parser = _parser()
         self._parser.StartElementHandler = self._root
-        self._known = strings.known if strings else []
+        self._is_first = True
+        self._in_data = False
+        self._plain: PlainRows | None = None
 
     def feed(self, block: bytes) -> None:
-        _feed(self._parser, block)
+        if self._is_first:
+            self._is_first = False
+            head, tag, rest = block.partition(b"<sheetData>")
+            if tag and not _OTHER_ENCODING.search(head[:200]):
+                _feed(self._parser, head + tag)
+                # The parser says whether it was that tag, and not in a comment.
+                if self._in_data:
+                    self._plain = PlainRows()
+                block = rest
+        if self._plain is None:
+            _feed(self._parser, block)
+            return
+        self._take_plain_rows(self._plain, block)
+        if self._plain.ended:
+            self.finished = True
+        elif self._plain.gave_up:
+            self._give_up(self._plain)
 
     def close(self) -> None:
+        if self._plain is not None:
+            self._give_up(self._plain)
         self._parser.Parse(b"", True)
+
+    def _give_up(self, plain: PlainRows) -> None:
+        self._plain = None
+        _feed_all(self._parser, plain.rest())
+
+    def _take_plain_rows(self, plain: PlainRows, block: bytes) -> None:
+        ready, columns, cell_of = self.ready, self._columns, self._cell
+        for row_number, inside in plain.feed(block):
+            if not 0 < row_number <= MAX_ROW:
+                raise Refused("too_many_rows", limit=MAX_ROW)
+            self.row_number = row_number
+            row: list[Cell] = []
+            far = ""
+            for letters, style, kind, value, inline in cells_of(inside):
+                at = columns.get(letters)
+                if at is None:
+                    at = columns[letters] = _column(letters)
+                if at >= MAX_COLUMNS:
+                    far = far or f"{letters}{row_number}"
+                    continue
+                text = value or inline
+                if not text:
+                    continue
+                if "&" in text:
+                    text = unescaped(text)
+                cell = cell_of(kind, style, text)
+                if at == len(row):
+                    row.append(cell)
+                    continue
+                while len(row) < at:
+                    row.append("")
+                row[at:] = [cell] if at == len(row) else [cell, *row[at + 1 :]]
+            if row:
+                ready.append((row_number, row))
+            elif far:
+                ready.append((row_number, [CellProblem("far_cell", far)]))
 
     def _root(self, tag: str, _attributes: dict[str, str]) -> None:
         """Learn the prefix (`x:worksheet` is as good as `worksheet`), then read on."""
@@ -325,24 +466,22 @@ class _SheetReader:
         tag_c, tag_v, tag_t = f"{prefix}c", f"{prefix}v", f"{prefix}t"
         tag_row, tag_data = f"{prefix}row", f"{prefix}sheetData"
         tag_f, tag_phonetic = f"{prefix}f", f"{prefix}rPh"
-        parser, ready, known, shows = (
+        parser, ready, cell_of, columns = (
             self._parser,
             self.ready,
-            self._known,
-            self._shows,
+            self._cell,
+            self._columns,
         )
-        value, epoch_1904 = self._value, self._epoch_1904
-        columns: dict[str, int] = {}
         row: list[Cell] = []
         pieces: list[str] = []
         kind: str | None = None
         style: str | None = None
-        at = row_number = length = phonetic = 0
+        at = length = phonetic = 0
         grab = formula = far = False
         far_reference = ""
 
         def start(tag: str, attributes: dict[str, str]) -> None:
-            nonlocal kind, style, at, grab, formula, row_number, row, length
+            nonlocal kind, style, at, grab, formula, row, length
             nonlocal phonetic, far, far_reference
             if tag in (tag_v, tag_t):
                 grab = not phonetic
@@ -366,8 +505,10 @@ class _SheetReader:
                     far, far_reference = True, reference or ""
             elif tag == tag_row:
                 said = attributes.get("r")
-                row_number = row_number + 1 if said is None else _integer(said)
-                if not 0 < row_number <= MAX_ROW:
+                self.row_number = (
+                    self.row_number + 1 if said is None else _integer(said)
+                )
+                if not 0 < self.row_number <= MAX_ROW:
                     raise Refused("too_many_rows", limit=MAX_ROW)
                 row = []
                 far = False
@@ -375,6 +516,8 @@ class _SheetReader:
                 formula = True
             elif tag == tag_phonetic:
                 phonetic += 1
+            elif tag == tag_data:
+                self._in_data = True
 
         def end(tag: str) -> None:
             nonlocal grab, phonetic
@@ -387,28 +530,9 @@ class _SheetReader:
                 if not pieces:
                     # A formula, and no program has ever worked it out.
                     cell = "" if kind in _TEXTS else CellProblem("no_kept_value", "")
-                    text = ""
                 else:
                     text = pieces[0] if len(pieces) == 1 else "".join(pieces)
-                    if kind == "s":
-                        try:
-                            # A minus would count from the end of the list.
-                            cell = (
-                                value(kind, text) if "-" in text else known[int(text)]
-                            )
-                        except (IndexError, ValueError):
-                            cell = value(kind, text)
-                        if isinstance(cell, str) and len(cell) > MAX_CHARACTERS:
-                            cell = CellProblem("too_long", cell[:60])
-                    elif kind is None or kind == "n":
-                        if style in shows:
-                            cell = moment(
-                                text.strip(), shows[style], epoch_1904=epoch_1904
-                            )
-                        else:
-                            cell = number(text)
-                    else:
-                        cell = value(kind, text)
+                    cell = cell_of(kind, style, text)
                 while len(row) < at:
                     row.append("")
                 if len(row) == at:
@@ -417,11 +541,10 @@ class _SheetReader:
                     row[at] = cell
             elif tag == tag_row:
                 if row:
-                    ready.append((row_number, row))
+                    ready.append((self.row_number, row))
                 elif far:
-                    ready.append(
-                        (row_number, [CellProblem("far_cell", far_reference[:60])])
-                    )
+                    problem = CellProblem("far_cell", far_reference[:60])
+                    ready.append((self.row_number, [problem]))
             elif tag == tag_phonetic:
                 phonetic -= 1
             elif tag == tag_data:
@@ -441,13 +564,21 @@ class _SheetReader:
         parser.EndElementHandler = end
         parser.CharacterDataHandler = characters
 
-    def _value(self, kind: str, text: str) -> Cell:
-        """Return the cell for the kinds that are rarer than plain numbers."""
+    def _cell(self, kind: str | None, style: str | None, text: str) -> Cell:
+        """Return what a cell says that holds `text`."""
         if kind == "s":
             index = _integer(text)
             if self._get_string is None or index < 0:
                 raise Refused("damaged")
-            return self._get_string(index)
+            string = self._get_string(index)
+            if len(string) > MAX_CHARACTERS:
+                return CellProblem("too_long", string[:60])
+            return string
+        if not kind or kind == "n":
+            if style in self._shows:
+                shows = self._shows[style]
+                return moment(text.strip(), shows, epoch_1904=self._epoch_1904)
+            return number(text)
         if kind == "b":
             return "TRUE" if text.strip() in {"1", "true"} else "FALSE"
         if kind == "e":
