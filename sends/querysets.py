@@ -311,8 +311,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             sql = f"""
                 WITH written AS (
                     UPDATE sends_delivery AS d SET status = r.status,
-                        wechat_msgid = r.msgid, errcode = r.errcode, error = r.error,
-                        doubt_since = r.doubt_since, sent_at =
+                        wechat_msgid = r.msgid, errcode = r.errcode,
+                        error = coalesce(r.error, ''), doubt_since = r.doubt_since,
+                        sent_at =
                             CASE WHEN r.status = {WAITING} THEN d.sent_at ELSE %s END
                     FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[],
                                 %s::integer[], %s::text[], %s::timestamptz[])
@@ -323,10 +324,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 )
                 SELECT send_id, status, count(*) FROM written GROUP BY send_id, status
             """
-            ids, statuses, msgids, errcodes, *texts = zip(*results, strict=True)
-            numbers = [_numbers(column) for column in (ids, statuses, msgids, errcodes)]
-            of_rows = [*numbers, *(list(column) for column in texts)]
-            parameters: list[Any] = [now, *of_rows, min(ids), max(ids)]
+            ids, statuses, msgids, errcodes, errors, doubts = zip(*results, strict=True)
+            parameters: list[Any] = [now, _numbers(ids), _numbers(statuses)]
+            # `unnest` fills up with NULL what is empty for everyone, as it mostly is.
+            parameters.append(_numbers(msgids) if any(msgids) else None)
+            parameters.append(_numbers(errcodes) if any(errcodes) else None)
+            parameters.append(list(errors) if any(errors) else None)
+            parameters.append(list(doubts) if any(doubts) else None)
+            parameters += [min(ids), max(ids)]
         else:
             sql = f"""
                 UPDATE sends_delivery SET status = r.status,
