@@ -24,7 +24,7 @@ class Size:
 FULL = Size()
 BIG = Size(deliveries=10_000_000)
 # To see whether a change helps; figures for the page are of full size.
-QUICK = Size(10_000, 100_000, 100_000, 5_000, 2)
+QUICK = Size(10_000, 200_000, 100_000, 5_000, 2)
 SIZES = {"full": FULL, "big": BIG, "quick": QUICK}
 
 

@@ -166,13 +166,14 @@ def delivery_bytes() -> int:
         return int(cursor.fetchone()[0])
 
 
-def hot_share() -> float:
-    """Return which share of the updates of deliveries stayed in their page."""
+def updates() -> tuple[int, int]:
+    """Return how often deliveries were updated, and how often inside their page."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
-            "SELECT n_tup_hot_upd::float / greatest(n_tup_upd, 1)"
-            " FROM pg_stat_user_tables WHERE relname = %s",
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables"
+            " WHERE relname = %s",
             [Delivery._meta.db_table],
         )
-        return float(cursor.fetchone()[0])
+        every, hot = cursor.fetchone()
+    return int(every), int(hot)
