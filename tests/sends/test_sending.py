@@ -487,19 +487,23 @@ def meanwhile(*acts):
 def test_an_urgent_message_overtakes_what_waits_in_the_process(
     channel, prepared, sandbox
 ):
-    """At ten messages a second, one claim of the large send is a minute's work."""
+    """At twenty messages a second, one claim of the large send is half a minute's
+    work."""
     Channel.objects.update(connections=1)
-    sandbox.settings(reply_delay_ms=[100, 100])
+    sandbox.settings(reply_delay_ms=[50, 50])
     large = prepared(count=600, priority=2)
     before = 0
 
     def comes():
         nonlocal before
+        if not sandbox.shown()["total"]:
+            return False
+        prepared(count=1, priority=1)
         before = sandbox.shown()["total"]
-        return before and prepared(count=1, priority=1)
+        return True
 
     def ends():
-        if sandbox.shown()["total"] < before + 15:
+        if sandbox.shown()["total"] < before + 60:
             return False
         control.cancel(large, by="li")
         return True
@@ -510,8 +514,8 @@ def test_an_urgent_message_overtakes_what_waits_in_the_process(
     urgent = Delivery.objects.get(send__priority=1)
     assert urgent.status == Delivery.Status.ACCEPTED
     sooner = Delivery.objects.filter(send=large, wechat_msgid__lt=urgent.wechat_msgid)
-    assert sooner.count() <= before + 8
-    assert counts(large)["canceled"] > 500
+    assert sooner.count() <= before + 45
+    assert counts(large)["canceled"] > 400
     assert sandbox.shown()["max_per_openid"] <= 2  # number 1 is in both
 
 
