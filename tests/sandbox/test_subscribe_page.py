@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from sandbox.notifying import BIZSEND
+from sandbox.accounts import BIZSEND
 
 
 @pytest.fixture(scope="module")
