@@ -322,7 +322,8 @@ class Engine(RuleBasedStateMachine):
 @pytest.mark.timeout(600)
 def test_any_order_of_events_loses_and_doubles_nothing():
     Engine.met.clear()
-    for _run in range(4):
+    # One run nearly always meets them all; a rare one now and then takes a few more.
+    for _run in range(15):
         run_state_machine_as_test(
             Engine,
             settings=settings(

@@ -6,8 +6,7 @@ import pytest
 import requests
 from django.test import Client
 
-from channels_wechat import links
-from channels_wechat.models import Channel, Platform
+from channels_wechat.models import Platform
 from sandbox.inside import AGENT
 from tests.factories import ChannelFactory
 from tests.sandbox_fixture import SECOND_APPID
@@ -33,18 +32,8 @@ def by_secret(wechat):
 
 
 @pytest.fixture
-def by_platform(wechat, settings, client):
-    settings.WECHATTPP_COMPONENT_APP_ID = "wx5a0db0c5e70000c0"
-    settings.WECHATTPP_COMPONENT_APP_SECRET = "c0c0c0c05a0db0c5c0c0c0c05a0db0c5"
-    settings.WECHATTPP_ENCODING_TOKEN = "sandboxplatform"
-    settings.WECHATTPP_ENCODING_AES_KEYS = [
-        "SpruceLivingSandboxPlatformKey0123456789abc"
-    ]
-    wechat.platform(connect=settings.PUBLIC_URL)
-    wechat.push_ticket()
-    link = links.make_link("second", "Second")
-    client.get(wechat.scan(links.addresses(link).pc_url))
-    return Channel.objects.get(code="second")
+def by_platform(wechat, open_platform):
+    return open_platform.connect()
 
 
 def visit(channel, address, person=3):
