@@ -22,7 +22,8 @@ of CPU a message, aiohttp 110 to 170, this 30 to 60.
 import enum
 import io
 import json
-import selectors
+import re
+import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -43,6 +44,17 @@ FIRST_CONNECTIONS = 4
 BURST_S = 0.05
 # Of one answer in the mean of the latest ones.
 LATENCY_WEIGHT = 0.02
+
+
+# epoll where there is one, else poll, which counts milliseconds; their events have the
+# same numbers. Python's `selectors` costs some microseconds a message more.
+_new_poller = getattr(select, "epoll", select.poll)
+_TIMEOUT_UNITS = 1 if hasattr(select, "epoll") else 1000
+_EVENTS = {
+    pycurl.POLL_IN: select.POLLIN,
+    pycurl.POLL_OUT: select.POLLOUT,
+    pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
+}
 
 
 class Outcome(enum.StrEnum):
@@ -87,12 +99,16 @@ class Answer(NamedTuple):
 
 
 _decode = json.JSONDecoder(strict=False).decode
+# How WeChat writes nearly every answer: ten times as fast as any parser.
+_ACCEPTED = re.compile(rb'\{"errcode":0,"errmsg":"ok","msgid":([1-9][0-9]{0,19})\}')
 
 
 def read_answer(key: int, status: int, raw: bytes) -> Answer:
     """Return the Answer in an HTTP answer's status and body."""
     if status >= 500:
         return Answer(key, UNSEEN, None, f"HTTP {status}", None)
+    if accepted := _ACCEPTED.fullmatch(raw):
+        return Answer(key, ANSWERED, 0, "", int(accepted[1]))
     try:
         answer = _decode(raw.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
@@ -156,8 +172,9 @@ class BulkSender:
         # By whether their calls may be repeated: curl keeps how a body is given.
         self._idle: dict[bool, list[_Transfer]] = {True: [], False: []}
         self._busy: dict[Any, _Transfer] = {}
-        self._selector = selectors.DefaultSelector()
-        self._watched: dict[int, int] = {}
+        self._poller: Any = _new_poller()
+        self._watched: dict[int, int] = {}  # for which events, by file descriptor
+        self._unwanted: set[int] = set()  # of them, what libcurl does not ask for now
         self._timer_at: float | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -237,7 +254,8 @@ class BulkSender:
         self._busy.clear()
         self._idle = {True: [], False: []}
         self._multi.close()
-        self._selector.close()
+        if hasattr(self._poller, "close"):
+            self._poller.close()
 
     # -- starting ----------------------------------------------------------------------
 
@@ -304,23 +322,23 @@ class BulkSender:
 
     def _watch(self, what: int, fd: int, _multi: object, _data: object) -> None:
         """libcurl wants to hear about `fd`, or no more."""
-        events = 0
-        if what in (pycurl.POLL_IN, pycurl.POLL_INOUT):
-            events |= selectors.EVENT_READ
-        if what in (pycurl.POLL_OUT, pycurl.POLL_INOUT):
-            events |= selectors.EVENT_WRITE
-        known = self._watched.get(fd, 0)
-        if events == known:
+        if what == pycurl.POLL_REMOVE:
+            # Most are wanted again for the next call: left in, they cost half as much.
+            self._unwanted.add(fd)
             return
-        if not events:
-            del self._watched[fd]
-            self._selector.unregister(fd)
+        events = _EVENTS[what]
+        known = self._watched.get(fd)
+        if known == events and fd not in self._unwanted:
             return
+        self._unwanted.discard(fd)
         self._watched[fd] = events
-        if known:
-            self._selector.modify(fd, events)
-        else:
-            self._selector.register(fd, events)
+        if known is not None:
+            try:
+                self._poller.modify(fd, events)
+                return
+            except FileNotFoundError:
+                pass  # that one was closed, this is another of the same number
+        self._poller.register(fd, events)
 
     def _set_timer(self, timeout_ms: int) -> None:
         self._timer_at = (
@@ -328,15 +346,20 @@ class BulkSender:
         )
 
     def _turn(self, timeout_s: float) -> None:
-        ready = self._selector.select(timeout_s)
         action = self._multi.socket_action
-        for key, events in ready:
+        for fd, events in self._poller.poll(timeout_s * _TIMEOUT_UNITS):
+            if fd in self._unwanted:
+                # WeChat closed a kept connection: libcurl sees it when it needs one.
+                self._unwanted.discard(fd)
+                del self._watched[fd]
+                self._poller.unregister(fd)
+                continue
             mask = 0
-            if events & selectors.EVENT_READ:
+            if events & ~select.POLLOUT:
                 mask |= pycurl.CSELECT_IN
-            if events & selectors.EVENT_WRITE:
+            if events & ~select.POLLIN:
                 mask |= pycurl.CSELECT_OUT
-            action(key.fd, mask)
+            action(fd, mask)
         if self._timer_at is not None and self._timer_at <= time.monotonic():
             self._timer_at = None
             action(pycurl.SOCKET_TIMEOUT, 0)
