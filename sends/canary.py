@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 Status = Delivery.Status
 
 AT_LEAST: Final = 50
-AT_MOST: Final = 500  # one chunk
+AT_MOST: Final = 500
 # Receipts come within seconds; an account may have switched them off.
 WAIT_FOR_RECEIPTS: Final = timedelta(minutes=5)
 FAILED: Final = (Status.REFUSED, Status.UNDELIVERED, Status.UNKNOWN)

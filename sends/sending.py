@@ -26,7 +26,7 @@ from django.utils import timezone
 from channels_wechat import platforms, quotas
 from channels_wechat.models import Channel
 from channels_wechat.wechat import errors
-from channels_wechat.wechat.bulk import Answer, Outcome
+from channels_wechat.wechat.bulk import ANSWERED, Answer, Outcome
 from channels_wechat.wechat.client import TokenSource
 
 from . import brake, control, lines, repairing
@@ -37,7 +37,6 @@ from .leases import Lease, LeaseLost
 from .ledger import ERRCODE_NONE_LEFT as NONE_LEFT
 from .models import Chunk, Delivery, Drain, Send
 from .pacing import Pace, is_trouble
-from .querysets import ROWS_A_CHUNK
 from .recording import Book
 from .turns import turns
 from .underway import Out
@@ -56,7 +55,9 @@ CONTROL_S: Final = 0.3
 # What canceled sends left is settled beside a running one, a little at a time.
 SETTLE_S: Final = 1.0
 CHUNKS_A_SETTLING: Final = 10
-# The line has work for so long at least: while results are written it goes on.
+# The line has so many rows and for so long at least: while results are written it
+# goes on.
+ROWS_AHEAD: Final = 1000
 AHEAD_S: Final = 0.25
 # A drain waits this long itself for rows that are tried again soon.
 STAY: Final = timedelta(seconds=3)
@@ -216,8 +217,8 @@ class _Drain:
             if (now - settled).total_seconds() >= SETTLE_S:
                 settled = now
                 repairing.settle_canceled(self.lease, CHUNKS_A_SETTLING)
-            for answer in self.line.answers(timeout_s=0.05) if self.out else ():
-                self._take_answer(answer)
+            if self.out:
+                self._take_answers(self.line.answers(timeout_s=0.05))
             if self.line.halted:
                 self._withdraw()
             now = timezone.now()
@@ -236,8 +237,8 @@ class _Drain:
         if self.claimer.careful:
             return self._careful_backlog()
         if self.channel.rate_per_s:
-            return max(1, min(self.channel.rate_per_s, 2 * ROWS_A_CHUNK))
-        enough = max(2 * ROWS_A_CHUNK, 2 * self.channel.connections)
+            return max(1, min(self.channel.rate_per_s, ROWS_AHEAD))
+        enough = max(ROWS_AHEAD, 2 * self.channel.connections)
         return max(enough, round(self.answers_a_second * AHEAD_S))
 
     def _careful_backlog(self) -> int:
@@ -344,19 +345,25 @@ class _Drain:
 
     # -- answers -----------------------------------------------------------------------
 
-    def _take_answer(self, answer: Answer) -> None:
-        self.answered += 1
-        out = self.out.get(answer.key)
-        if out is None:
-            return
-        if answer.outcome is Outcome.ANSWERED:
-            if answer.errcode == 0:
-                self.streak.count(None)
-                self.unseen.count(None)
-                self.shares[out.claim.send.pk].count(refused=False)
-                del self.out[answer.key]
-                self.book.final(out.claim, out.row, Status.ACCEPTED, msgid=answer.msgid)
-                return
+    def _take_answers(self, answers: list[Answer]) -> None:
+        self.answered += len(answers)
+        for answer in answers:
+            if answer.outcome is ANSWERED and answer.errcode == 0:
+                out = self.out.pop(answer.key, None)
+                if out is not None:
+                    self._accept(out, answer.msgid)
+            elif answer.key in self.out:
+                self._take_trouble(answer)
+
+    def _accept(self, out: Out, msgid: int | None) -> None:
+        self.streak.count(None)
+        self.unseen.count(None)
+        self.shares[out.claim.send.pk].count(refused=False)
+        self.book.final(out.claim, out.row, Status.ACCEPTED, msgid=msgid)
+
+    def _take_trouble(self, answer: Answer) -> None:
+        out = self.out[answer.key]
+        if answer.outcome is ANSWERED:
             self._take_refusal(out, errors.error_for(answer.errcode, answer.errmsg))
             return
         del self.out[answer.key]

@@ -26,7 +26,7 @@ class Claim:
         self.repeat_safe = not (template and template.is_subscribe)
 
 
-@dataclass
+@dataclass(slots=True)
 class Out:
     """A row that was given to the line and has no result yet."""
 

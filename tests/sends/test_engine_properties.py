@@ -129,7 +129,7 @@ class Engine(RuleBasedStateMachine):
         if not out.claim.repeat_safe:
             self.shown[out.row.id] += 1
             return
-        key = client_msg_id(out.claim.send, out.row.id)
+        key = client_msg_id(out.claim.send.dedupe_key, out.row.id)
         if key in self.remembered:
             self.met["a call was repeated, and WeChat knew it"] += 1
         else:

@@ -12,7 +12,16 @@ from django.utils import timezone
 from channels_wechat.models import AccessToken, Channel
 from channels_wechat.wechat.limits import parse_fields
 from sandbox import people
-from sends import audience, claiming, control, preparing, sending, sweeping, turns
+from sends import (
+    audience,
+    claiming,
+    control,
+    preparing,
+    querysets,
+    sending,
+    sweeping,
+    turns,
+)
 from sends.leases import Lease, LeaseLost
 from sends.models import Chunk, Delivery, Drain, Send
 from sends.querysets import Result
@@ -523,6 +532,7 @@ def test_nobody_waits_until_a_large_send_is_settled(
     channel, prepared, sandbox, monkeypatch
 ):
     monkeypatch.setattr(sending, "CHUNKS_A_SETTLING", 1)
+    monkeypatch.setattr(querysets, "ROWS_A_CHUNK", 500)
     large = prepared(count=1300)
     control.cancel(large, by="li")
     settled_before = []
@@ -642,7 +652,7 @@ def test_another_channels_openid_is_never_touched(channel, template, sandbox):
 
 def test_client_msg_ids_are_fixed_short_and_different(prepared):
     one, two = prepared(count=1), prepared(count=1)
-    ids = {claiming.client_msg_id(send, 2**62) for send in (one, one, two)}
+    ids = {claiming.client_msg_id(send.dedupe_key, 2**62) for send in (one, one, two)}
 
     assert len(ids) == 2
     assert max(map(len, ids)) <= 32
