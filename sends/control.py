@@ -184,7 +184,7 @@ def resume(send: Send, by: str) -> None:
     """Go on where it stood. Raises WrongState."""
     now = timezone.now()
     send = Send.objects.get(pk=send.pk)
-    if send.prepared_at:
+    if send.started_at:
         status = Status.RUNNING
     elif send.scheduled_for and send.scheduled_for > now:
         status = Status.SCHEDULED
@@ -207,11 +207,11 @@ def resume(send: Send, by: str) -> None:
         )
         if send.canary == Send.Canary.FAILED:
             Chunk.objects.release(send.pk, now)
-        if status == Status.PREPARING:
-            wake_on_commit("prepare", send.pk)
-        elif status == Status.RUNNING:
+        if status == Status.RUNNING:
             Send.objects.finish([send.pk])
             wake_on_commit("drain", send.channel_id)
+        if status != Status.SCHEDULED and send.prepared_at is None:
+            wake_on_commit("prepare", send.pk)
     log.info("resumed send=%s by=%s", send.msgid, by)
 
 

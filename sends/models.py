@@ -23,6 +23,7 @@ class Send(models.Model):
     """One request to send one template of one channel to an audience.
 
     draft -> scheduled -> preparing -> running <-> paused -> finished | canceled.
+    A large one runs, and may pause, before it is `prepared_at` the end.
     The counters equal the rows of Delivery at every commit.
     """
 

@@ -2,12 +2,17 @@
 
 Each range is one transaction: rows, counters and cursor move together. So a send can be
 paused, canceled or orphaned in the middle of preparing, and goes on where it stood.
+Whoever does that need not wait: a range asks at its end whether it is still wanted.
+
+A large send runs before it is prepared to the end: what stands is cut into chunks from
+time to time, and a drain sends those meanwhile.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -19,13 +24,18 @@ from channels_wechat.wechat.messages import CompiledMessage
 from . import audience, canary, outbox, problems
 from .models import Chunk, Delivery, Send
 from .querysets import SKIPPED, WAITING, Moves, Row, is_postgresql, stamp
+from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
 
-# The send is locked for one range: whoever pauses it waits no longer than that.
 LINES_A_RANGE = 10_000
 # Values are checked in Python inside the range's transaction: keep it short.
 CHECKED_LINES_A_RANGE = 4_000
+# After so many lines what stands begins to leave, and again whenever there are so many
+# times as many: making the rest takes less time than sending what stands, and looking
+# for duplicates in all that stands costs a third more than doing so once.
+EARLY_LINES = 10_000
+EARLY_GROWTH = 4
 
 
 def compile_message(send: Send, url: str | None = None) -> CompiledMessage:
@@ -42,28 +52,64 @@ def compile_message(send: Send, url: str | None = None) -> CompiledMessage:
     )
 
 
+class _Stopped(Exception):
+    """The send was paused or canceled."""
+
+
+class _TakenOver(Exception):
+    """Somebody else prepares the send: our lease was over."""
+
+
 def prepare(send_pk: int) -> bool:
-    """Make the deliveries of a send in status preparing; return whether it now runs.
+    """Make the deliveries of a send; return whether it runs and has them all.
 
     Safe to call twice at once and to kill: one caller at a time holds the send's lease,
     and each range is all or nothing.
     """
     while _take(send_pk):
-        while (done := _range(send_pk)) is False:
-            pass
-        if done:
-            # Not in the send's lock: of a million rows it takes seconds.
-            with transaction.atomic():
-                _sort_in_memory()
-                Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
-            while (done := _cut(send_pk)) is False:
-                pass
-        if done:
+        try:
+            _make_all(send_pk)
+        except _Stopped:
+            # Whoever resumes it need not wait until our lease ends, and if that was
+            # done already, it is us who go on.
+            Send.objects.filter(pk=send_pk).update(prepare_lease_until=None)
+        except _TakenOver:
+            return False
+        else:
             return True
-        # Paused or canceled. Whoever resumes it need not wait until our lease ends, and
-        # if that was done already, it is us who go on.
-        Send.objects.filter(pk=send_pk).update(prepare_lease_until=None)
     return False
+
+
+def _make_all(send_pk: int) -> None:
+    """Make every delivery and chunk. Raises _Stopped, _TakenOver."""
+    lines, early_lines = 0, EARLY_LINES
+    while made := _range(send_pk):
+        lines += made
+        if lines >= early_lines and _may_start_early(send_pk):
+            early_lines = lines * EARLY_GROWTH
+            _skip_duplicates(send_pk)
+            while _cut(send_pk):
+                pass
+    _skip_duplicates(send_pk)
+    while _cut(send_pk, whole=True):
+        pass
+
+
+def _may_start_early(send_pk: int) -> bool:
+    """Whether a part of the send may leave before the rest is there.
+
+    A canary is chosen among everyone, and a business system is told of everyone before
+    anything is sent. SQLite writes one thing at a time: nothing would be gained.
+    """
+    early = Send.objects.filter(pk=send_pk, canary="", business_channel=None)
+    return is_postgresql() and early.exists()
+
+
+def _skip_duplicates(send_pk: int) -> None:
+    # Not in the send's lock: of a million rows it takes seconds.
+    with transaction.atomic():
+        _sort_in_memory()
+        Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
 
 
 def _sort_in_memory() -> None:
@@ -78,9 +124,9 @@ def _take(send_pk: int) -> bool:
     now = timezone.now()
     free = Q(prepare_lease_until__isnull=True) | Q(prepare_lease_until__lt=now)
     return bool(
-        Send.objects.filter(free, pk=send_pk, status=Send.Status.PREPARING).update(
-            prepare_lease_until=_lease_end()
-        )
+        Send.objects.half_prepared()
+        .filter(free, pk=send_pk)
+        .update(prepare_lease_until=_lease_end())
     )
 
 
@@ -88,35 +134,38 @@ def _lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.CLAIM_SECONDS)
 
 
-def _locked(send_pk: int) -> Send | None:
-    """Return the send, locked until the transaction ends; None once it was paused or
-    canceled."""
-    return (
-        Send.objects.select_for_update(of=("self",))
-        .select_related("template")
-        .filter(pk=send_pk, status=Send.Status.PREPARING)
-        .first()
-    )
+def _range(send_pk: int) -> int:
+    """Prepare the next range; return how many lines it had, 0 at the end.
 
-
-def _range(send_pk: int) -> bool | None:
-    """Prepare the next range. False: there is more; True: all done; None: stopped."""
+    Raises _Stopped or _TakenOver, and then nothing is changed.
+    """
     with transaction.atomic():
-        send = _locked(send_pk)
+        send = (
+            Send.objects.half_prepared()
+            .select_related("template")
+            .filter(pk=send_pk)
+            .first()
+        )
         if send is None:
-            return None  # paused or canceled meanwhile
+            raise _Stopped
         message = compile_message(send)
         if is_postgresql() and not message.names:
             last, moves = _insert_at_once(send)
         else:
             last, moves = _insert_checked(send, message)
         if last is None:
-            return True
+            return 0
+        # The send is locked from here to the commit, which is a moment. The cursor is
+        # the fence: of two who prepare the same range one finds it moved.
+        if (
+            not Send.objects.half_prepared()
+            .filter(pk=send_pk, prepare_cursor=send.prepare_cursor)
+            .update(prepare_cursor=last, prepare_lease_until=_lease_end())
+        ):
+            here = Send.objects.filter(pk=send_pk, prepare_cursor=send.prepare_cursor)
+            raise _Stopped if here.exists() else _TakenOver
         Send.objects.move(moves)
-        Send.objects.filter(pk=send.pk).update(
-            prepare_cursor=last, prepare_lease_until=_lease_end()
-        )
-    return False
+    return sum(rows for (_pk, before, _after), rows in moves.items() if before is None)
 
 
 def _insert_at_once(send: Send) -> tuple[int | None, Moves]:
@@ -216,28 +265,33 @@ def _problems(
                 break
 
 
-def _cut(send_pk: int) -> bool | None:
-    """Cut the next deliveries into chunks; after the last ones let the send run.
-    Returns what `_range` does."""
+def _cut(send_pk: int, *, whole: bool = False) -> bool:
+    """Cut the next deliveries into chunks; return whether there may be more.
+
+    With the first ones a part of the send runs, `whole` with the last ones all of it.
+    Raises _Stopped.
+    """
     now = timezone.now()
     with transaction.atomic():
-        send = _locked(send_pk)
+        wanted = Send.objects.half_prepared().filter(pk=send_pk)
+        send = wanted.select_for_update().first()
         if send is None:
-            return None
+            raise _Stopped
         fresh = not Chunk.objects.filter(send=send).exists()
         first = canary.choose(send) if fresh else int(send.canary_last_id is not None)
-        more = Chunk.objects.cut(send.pk, now, first)
+        more = bool(Chunk.objects.cut(send.pk, now, first))
         if fresh and send.business_channel_id:
             outbox.prepared(send.pk)
-        if more:
-            Send.objects.filter(pk=send.pk).update(prepare_lease_until=_lease_end())
-            return False
-        Send.objects.filter(pk=send.pk).update(
-            status=Send.Status.RUNNING,
-            prepared_at=now,
-            started_at=now,
-            prepare_lease_until=None,
-        )
+        changes: dict[str, Any] = {"prepare_lease_until": _lease_end()}
+        if whole != more:  # the last of all, or some of the first
+            changes["status"] = Send.Status.RUNNING
+            changes["started_at"] = send.started_at or now
+        if more and not whole:
+            wake_on_commit("drain", send.channel_id)
+        if whole and not more:
+            changes |= {"prepared_at": now, "prepare_lease_until": None}
+        Send.objects.filter(pk=send.pk).update(**changes)
         Send.objects.finish([send.pk])
-    log.info("prepared send=%s at=%s", send.msgid, stamp(now))
-    return True
+    if whole and not more:
+        log.info("prepared send=%s at=%s", send.msgid, stamp(now))
+    return more

@@ -95,7 +95,7 @@ def progress(send: Send) -> Progress:
     then, before = samples[0] if samples else (now, done)
     per_second = (done - before) / (now - then) if now - then >= 0.5 else None
     left = None
-    if per_second:
+    if per_second and send.prepared_at:  # before, nobody knows how many there are
         left = timedelta(seconds=round((send.total - done) / per_second))
     return Progress(done, send.total, per_second, left)
 

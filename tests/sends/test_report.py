@@ -67,6 +67,7 @@ def test_speed_is_what_happened_between_two_looks(send, time_machine):
     now = timezone.now()
     time_machine.move_to(now, tick=False)
     send.status, send.started_at = Send.Status.RUNNING, now - timedelta(hours=5)
+    send.prepared_at = send.started_at
     send.n_waiting, send.n_accepted = 2000, 1000
     reporting.progress(send)
 
@@ -77,6 +78,22 @@ def test_speed_is_what_happened_between_two_looks(send, time_machine):
     assert progress.per_second == pytest.approx(100)
     assert progress.left == timedelta(seconds=10)
     assert progress.left_shown == "10 s"
+    send.prepared_at = None
+    assert reporting.progress(send).left is None  # nobody knows how many will come
+
+
+def test_a_send_that_runs_before_all_is_prepared_says_so(client, operator):
+    send = SendFactory(status=Send.Status.RUNNING, started_at=timezone.now())
+    deliver(send, Status.WAITING, 2)
+    deliver(send, Status.ACCEPTED)
+
+    page = client.get(to(send)).content.decode()
+    Send.objects.filter(pk=send.pk).update(prepared_at=timezone.now())
+    later = client.get(to(send)).content.decode()
+
+    assert "1 of 3 prepared so far" in page
+    assert "1 of 3" in later
+    assert "prepared so far" not in later
 
 
 def test_a_send_that_rests_has_no_speed(send):
@@ -184,7 +201,8 @@ def test_a_hold_of_the_channel_is_shown(client, operator):
 def test_the_buttons_act_and_a_second_click_only_says_so(
     client, operator, action, before, after
 ):
-    send = SendFactory(status=before, prepared_at=timezone.now())
+    now = timezone.now()
+    send = SendFactory(status=before, started_at=now, prepared_at=now)
     deliver(send, Status.WAITING)
 
     client.post(to(send, "act", action))
