@@ -1,31 +1,28 @@
-"""Blocks of rows into the tables of users: staged, then merged in a few statements.
+"""Blocks of rows into the tables of users, in a few statements.
 
-The same SQL on PostgreSQL and SQLite; only the way into the temporary table differs
-(COPY, executemany). Statements touch changed rows only and go through them in one
-order, so that two imports at a time wait for each other and do not deadlock.
+Who is new in a block is copied straight into the tables: nobody else sees a recipient
+before the block is committed, so there is nothing to merge with. All others are staged
+and merged, by the same SQL on PostgreSQL and SQLite. Statements touch changed rows only
+and go through them in one order, so that two imports at a time wait for each other and
+do not deadlock.
 """
 
 import io
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from .models import OpenID, Recipient, RecipientTag
+from .models import Follower, OpenID, Recipient, RecipientTag
 from .rows import Person, RowProblem
 
 _TABLES = {
-    "upload_people": "row_no bigint, userid text, phone text, email text, tagged int",
-    "upload_openids": "row_no bigint, userid text, channel_id bigint, openid text",
-    "upload_tags": "userid text, name text",
-}
-# For SQLite, which would look through the whole table for each row. PostgreSQL hashes.
-_KEYS = {
-    "upload_people": "userid",
-    "upload_openids": "userid, channel_id",
-    "upload_tags": "userid, name",
+    "upload_people": "userid text, phone text, email text",
+    "upload_openids": "recipient_id bigint, channel_id bigint, openid text,"
+    " PRIMARY KEY (recipient_id, channel_id)",
+    "upload_tags": "recipient_id bigint, name text, PRIMARY KEY (recipient_id, name)",
 }
 
 
@@ -36,26 +33,32 @@ def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
 
     Of rows with the same userid the later one counts. Must run in a transaction.
     """
+    block = _gather(people, union_tags=mode != "set")
+    # As the ORM writes it: SQLite keeps times as text.
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
-        has_tags = _stage(cursor, people, union_tags=mode != "set")
-        # As the ORM writes it: SQLite keeps times as text.
-        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        if connection.vendor == "postgresql":
+            # A block is a small part of the tables, and finds it by index. Without
+            # statistics, which a staged table has not, the planner may not see that.
+            cursor.execute(
+                "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+                " SET LOCAL jit = off"
+            )
+        _stage(cursor, "upload_people", (block.people[u] for u in sorted(block.people)))
         if mode == "del":
-            warnings = _not_there(cursor)
-            _delete_values(cursor, now)
-            return warnings
-        _set_people(cursor, now)
-        _set_openids(cursor, now)
-        if has_tags and mode == "set":
-            _drop_other_tags(cursor)
-        if has_tags:
-            _add_tags(cursor)
+            return _delete_values(cursor, block, _find_people(cursor), now)
+        known, new = _set_people(cursor, block, now)
+        # Whether a new openID follows is known only if an event or a list said so.
+        to_copy = {} if _has_followers(block) else new
+        _copy_openids(cursor, block, to_copy, now)
+        _set_openids(cursor, block, known if to_copy else known | new, now)
+        _copy_tags(cursor, block, new)
+        _set_tags(cursor, block, known, replaces=mode == "set")
         return []
 
 
 def remove(people: Sequence[Person]) -> list[RowProblem]:
     """Delete the recipients themselves, with openIDs and tags; return the warnings.
-
     Past deliveries keep the userid as text. Must run in a transaction.
     """
     userids = list(dict.fromkeys(person.userid for person in people))
@@ -78,192 +81,257 @@ def remove(people: Sequence[Person]) -> list[RowProblem]:
 # -- staging ---------------------------------------------------------------------------
 
 
-def _stage(cursor: CursorWrapper, people: Sequence[Person], union_tags: bool) -> bool:
-    """Fill the temporary tables; in each, a key comes once. Return whether anybody has
-    a tag."""
-    persons: dict[str, list[Any]] = {}
-    openids: dict[tuple[int, str], tuple[Any, ...]] = {}
-    tags: dict[str, dict[str, None]] = {}
-    for person in people:
-        userid = person.userid
-        staged = persons.get(userid)
-        if staged is None:
-            staged = persons[userid] = [person.row, userid, "", "", 0]
-        if person.phone:
-            staged[2] = person.phone
-        if person.email:
-            staged[3] = person.email
-        if person.tags:
-            staged[4] = 1
-            if union_tags and userid in tags:
-                tags[userid].update(dict.fromkeys(person.tags))
-            else:
-                tags[userid] = dict.fromkeys(person.tags)
-        if person.openid and person.channel is not None:
-            openids[person.channel, userid] = (
-                person.row,
-                userid,
-                person.channel,
-                person.openid,
-            )
-    _fill(cursor, "upload_people", persons.values())
-    _fill(cursor, "upload_openids", openids.values())
-    _fill(
-        cursor,
-        "upload_tags",
-        [(userid, name) for userid, names in tags.items() for name in names],
-    )
-    return bool(tags)
+class _Block(NamedTuple):
+    """What the rows say, put together by person."""
+
+    people: dict[str, tuple[str, str, str]]
+    """{userid: (userid, phone, email)}"""
+    rows: dict[str, int]
+    """{userid: its first row}"""
+    openids: dict[tuple[str, int], tuple[int, str]]
+    """{(userid, channel): (row, openid)}"""
+    tags: dict[str, tuple[str, ...]]
 
 
-def _fill(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> None:
+def _gather(people: Sequence[Person], union_tags: bool) -> _Block:
+    block = _Block({}, {}, {}, {})
+    persons, rows, openids, tags = block
+    for row, userid, channel, openid, names, phone, email in people:
+        if userid in persons:
+            _userid, phone_before, email_before = persons[userid]
+            phone, email = phone or phone_before, email or email_before
+            if names and union_tags and userid in tags:
+                names = tuple(dict.fromkeys(tags[userid] + names))
+        else:
+            rows[userid] = row
+        persons[userid] = (userid, phone, email)
+        if names:
+            tags[userid] = names
+        if openid and channel is not None:
+            openids[userid, channel] = (row, openid)
+    return block
+
+
+def _stage(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> bool:
+    """Fill a temporary table, in which a key comes once; return whether it has rows."""
     rows = list(rows)
-    is_postgres = connection.vendor == "postgresql"
-    columns = _TABLES[table]
-    if not is_postgres:
-        columns += f", PRIMARY KEY ({_KEYS[table]})"
-    cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({columns})")
-    # Nothing vacuums a temporary table: deleted rows would be read again and again.
-    cursor.execute(f"TRUNCATE {table}" if is_postgres else f"DELETE FROM {table}")
     if not rows:
-        return
-    if is_postgres:
-        # No escaping: `rows.py` lets no tab, backslash or line break through.
-        text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
-        cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
-        cursor.execute(f"ANALYZE {table}")
+        return False
+    cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {table} ({_TABLES[table]})")
+    if connection.vendor == "postgresql":
+        # Nothing vacuums a temporary table: deleted rows would be read again and again.
+        cursor.execute(f"TRUNCATE {table}")
+        _copy(cursor, table, rows)
     else:
+        cursor.execute(f"DELETE FROM {table}")
         marks = ", ".join(["%s"] * len(rows[0]))
         cursor.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+    return True
+
+
+def _copy(cursor: CursorWrapper, into: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Copy rows into a table of PostgreSQL."""
+    if not rows:
+        return
+    # No escaping: `rows.py` lets no tab, backslash or line break through.
+    text = "\n".join(["\t".join(map(str, row)) for row in rows])
+    cursor.copy_expert(f"COPY {into} FROM STDIN", io.StringIO(text))
+
+
+def _find_people(cursor: CursorWrapper) -> dict[str, int]:
+    """Return {userid: pk} of those staged people that there are."""
+    # CROSS: SQLite then takes the tables in this order, and not the large one first.
+    cursor.execute(
+        """
+        SELECT s.userid, r.id FROM upload_people s CROSS JOIN users_recipient r
+        WHERE r.userid = s.userid
+        """
+    )
+    return dict(cursor.fetchall())
 
 
 # -- set -------------------------------------------------------------------------------
 
-_INSERT_PEOPLE = """
+_SET_PEOPLE = """
     INSERT INTO users_recipient (userid, phone, email, created_at, updated_at)
-    SELECT userid, phone, email, %s, %s FROM upload_people WHERE true ORDER BY userid
+    SELECT userid, phone, email, %s, %s FROM upload_people WHERE true ORDER BY {order}
     ON CONFLICT (userid) DO UPDATE SET
+        phone = CASE WHEN excluded.phone <> '' THEN excluded.phone
+                ELSE users_recipient.phone END,
+        email = CASE WHEN excluded.email <> '' THEN excluded.email
+                ELSE users_recipient.email END,
+        updated_at = excluded.updated_at
+    WHERE excluded.phone NOT IN ('', users_recipient.phone)
+       OR excluded.email NOT IN ('', users_recipient.email)
 """
-_INSERT_OPENIDS = """
+_SET_OPENIDS = """
     INSERT INTO users_openid
         (channel_id, recipient_id, openid, followed, followed_at, updated_at)
-    SELECT s.channel_id, r.id, s.openid, f.followed, f.at, %s
-    FROM upload_openids s JOIN users_recipient r ON r.userid = s.userid
-    LEFT JOIN users_follower f
+    SELECT s.channel_id, s.recipient_id, s.openid, f.followed, f.at, %s
+    FROM upload_openids s LEFT JOIN users_follower f
         ON f.channel_id = s.channel_id AND f.openid = s.openid
-    WHERE true ORDER BY r.id, s.channel_id
-    ON CONFLICT (channel_id, recipient_id)
+    WHERE true ORDER BY s.recipient_id, s.channel_id
+    ON CONFLICT (channel_id, recipient_id) DO UPDATE SET openid = excluded.openid,
+        followed = excluded.followed, followed_at = excluded.followed_at,
+        updated_at = excluded.updated_at
+    WHERE users_openid.openid <> excluded.openid
 """
 
 
-def _set_people(cursor: CursorWrapper, now: Any) -> None:
-    cursor.execute(
-        _INSERT_PEOPLE
-        + """
-            phone = CASE WHEN excluded.phone <> '' THEN excluded.phone
-                    ELSE users_recipient.phone END,
-            email = CASE WHEN excluded.email <> '' THEN excluded.email
-                    ELSE users_recipient.email END,
-            updated_at = excluded.updated_at
-        WHERE excluded.phone NOT IN ('', users_recipient.phone)
-           OR excluded.email NOT IN ('', users_recipient.email)
-        """,
-        [now, now],
-    )
+def _set_people(
+    cursor: CursorWrapper, block: _Block, now: Any
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return {userid: pk} of those who may have something already, and of the new.
+
+    PostgreSQL keeps the row of each of them locked until the end of the transaction.
+    """
+    new: dict[str, int] = {}
+    if connection.vendor == "postgresql":
+        # As they are staged: to sort by the rules of a language takes much longer.
+        # A row that was inserted has no xmax; one that was updated has, by its lock.
+        cursor.execute(
+            _SET_PEOPLE.format(order='userid COLLATE "C"')
+            + "RETURNING userid, id, xmax = 0",
+            [now, now],
+        )
+        new = {userid: pk for userid, pk, is_new in cursor.fetchall() if is_new}
+        if len(new) == len(block.people):
+            return {}, new
+    else:
+        cursor.execute(_SET_PEOPLE.format(order="userid"), [now, now])
+    known = _find_people(cursor)
+    for userid in new:
+        del known[userid]
+    return known, new
 
 
-def _set_openids(cursor: CursorWrapper, now: Any) -> None:
-    # Whether a new openID follows is known only if an event or a list said so.
-    cursor.execute(
-        _INSERT_OPENIDS
-        + """ DO UPDATE SET openid = excluded.openid,
-            followed = excluded.followed, followed_at = excluded.followed_at,
-            updated_at = excluded.updated_at
-        WHERE users_openid.openid <> excluded.openid
-        """,
-        [now],
-    )
+def _set_openids(
+    cursor: CursorWrapper, block: _Block, known: Mapping[str, int], now: Any
+) -> None:
+    if _stage(cursor, "upload_openids", _openids(block, known)):
+        cursor.execute(_SET_OPENIDS, [now])
 
 
-def _drop_other_tags(cursor: CursorWrapper) -> None:
-    cursor.execute(
-        """
-        DELETE FROM users_recipienttag WHERE id IN (
-            SELECT t.id FROM upload_people s
-            JOIN users_recipient r ON r.userid = s.userid
-            JOIN users_recipienttag t ON t.recipient_id = r.id AND t.bind = 'all'
-            WHERE s.tagged = 1 AND NOT EXISTS (
-                SELECT 1 FROM upload_tags n
-                WHERE n.userid = s.userid AND n.name = t.name))
-        """
-    )
-
-
-def _add_tags(cursor: CursorWrapper) -> None:
+def _set_tags(
+    cursor: CursorWrapper, block: _Block, known: Mapping[str, int], *, replaces: bool
+) -> None:
+    if not _stage(cursor, "upload_tags", _tags(block, known)):
+        return
+    if replaces:
+        cursor.execute(
+            """
+            DELETE FROM users_recipienttag WHERE id IN (
+                SELECT t.id FROM (SELECT DISTINCT recipient_id FROM upload_tags) s
+                CROSS JOIN users_recipienttag t
+                WHERE t.recipient_id = s.recipient_id AND t.bind = 'all'
+                    AND NOT EXISTS (
+                        SELECT 1 FROM upload_tags n
+                        WHERE n.recipient_id = t.recipient_id AND n.name = t.name))
+            """
+        )
     cursor.execute(
         """
         INSERT INTO users_recipienttag (recipient_id, bind, name)
-        SELECT r.id, 'all', s.name
-        FROM upload_tags s JOIN users_recipient r ON r.userid = s.userid
-        WHERE true ORDER BY r.id, s.name
+        SELECT recipient_id, 'all', name FROM upload_tags
+        WHERE true ORDER BY recipient_id, name
         ON CONFLICT (recipient_id, bind, name) DO NOTHING
         """
     )
 
 
-def _warnings(cursor: CursorWrapper) -> list[RowProblem]:
-    return [
-        RowProblem(row, userid, code, {}, is_warning=True)
-        for row, userid, code in cursor.fetchall()
-    ]
+def _openids(block: _Block, pks: Mapping[str, int]) -> Iterator[tuple[int, int, str]]:
+    """Yield (recipient, channel, openid) of the people in `pks`."""
+    for (userid, channel), (_row, openid) in block.openids.items():
+        if pk := pks.get(userid):
+            yield pk, channel, openid
+
+
+def _tags(block: _Block, pks: Mapping[str, int]) -> Iterator[tuple[int, str]]:
+    """Yield (recipient, tag) of the people in `pks`."""
+    for userid, names in block.tags.items():
+        if pk := pks.get(userid):
+            for name in names:
+                yield pk, name
+
+
+def _has_followers(block: _Block) -> bool:
+    channels = {channel for _userid, channel in block.openids}
+    return Follower.objects.filter(channel__in=channels).exists()
+
+
+def _copy_openids(
+    cursor: CursorWrapper, block: _Block, new: Mapping[str, int], now: Any
+) -> None:
+    _copy(
+        cursor,
+        "users_openid (recipient_id, channel_id, openid, updated_at)",
+        [(*row, now) for row in _openids(block, new)],
+    )
+
+
+def _copy_tags(cursor: CursorWrapper, block: _Block, new: Mapping[str, int]) -> None:
+    _copy(
+        cursor,
+        "users_recipienttag (recipient_id, name, bind)",
+        [(*row, "all") for row in _tags(block, new)],
+    )
 
 
 # -- delete ----------------------------------------------------------------------------
 
-
-def _not_there(cursor: CursorWrapper) -> list[RowProblem]:
-    cursor.execute(
-        """
-        SELECT s.row_no, s.userid, 'unknown_userid' FROM upload_people s
-        LEFT JOIN users_recipient r ON r.userid = s.userid WHERE r.id IS NULL
-        UNION ALL
-        SELECT s.row_no, s.userid, 'openid_differs' FROM upload_openids s
-        JOIN users_recipient r ON r.userid = s.userid
-        JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = s.channel_id
-        WHERE o.openid <> s.openid
-        ORDER BY 1
-        """
-    )
-    return _warnings(cursor)
+_OTHER_OPENIDS = """
+    SELECT r.userid, o.channel_id FROM upload_openids s
+    CROSS JOIN users_openid o CROSS JOIN users_recipient r
+    WHERE o.recipient_id = s.recipient_id AND o.channel_id = s.channel_id
+        AND o.openid <> s.openid AND r.id = s.recipient_id
+"""
 
 
-def _delete_values(cursor: CursorWrapper, now: Any) -> None:
-    """Delete openIDs, tags, phones and emails that are exactly as the rows say."""
-    cursor.execute(
-        """
-        DELETE FROM users_openid WHERE id IN (
-            SELECT o.id FROM upload_openids s
-            JOIN users_recipient r ON r.userid = s.userid
-            JOIN users_openid o ON o.recipient_id = r.id
-                AND o.channel_id = s.channel_id AND o.openid = s.openid)
-        """
-    )
-    cursor.execute(
-        """
-        DELETE FROM users_recipienttag WHERE id IN (
-            SELECT t.id FROM upload_tags s
-            JOIN users_recipient r ON r.userid = s.userid
-            JOIN users_recipienttag t
-                ON t.recipient_id = r.id AND t.name = s.name AND t.bind = 'all')
-        """
-    )
+def _delete_values(
+    cursor: CursorWrapper, block: _Block, known: Mapping[str, int], now: Any
+) -> list[RowProblem]:
+    """Delete openIDs, tags, phones and emails that are exactly as the rows say.
+
+    Return a warning for who or what is not there, in the order of the rows.
+    """
+    missing = [
+        (row, userid, "unknown_userid")
+        for userid, row in block.rows.items()
+        if userid not in known
+    ]
+    if _stage(cursor, "upload_openids", _openids(block, known)):
+        cursor.execute(_OTHER_OPENIDS)
+        for userid, channel in cursor.fetchall():
+            row, _openid = block.openids[userid, channel]
+            missing.append((row, userid, "openid_differs"))
+        cursor.execute(
+            """
+            DELETE FROM users_openid WHERE id IN (
+                SELECT o.id FROM upload_openids s CROSS JOIN users_openid o
+                WHERE o.recipient_id = s.recipient_id
+                    AND o.channel_id = s.channel_id AND o.openid = s.openid)
+            """
+        )
+    if _stage(cursor, "upload_tags", _tags(block, known)):
+        cursor.execute(
+            """
+            DELETE FROM users_recipienttag WHERE id IN (
+                SELECT t.id FROM upload_tags s CROSS JOIN users_recipienttag t
+                WHERE t.recipient_id = s.recipient_id
+                    AND t.name = s.name AND t.bind = 'all')
+            """
+        )
     for column in ("phone", "email"):
         cursor.execute(
             f"""
             UPDATE users_recipient SET {column} = '', updated_at = %s WHERE id IN (
-                SELECT r.id FROM upload_people s
-                JOIN users_recipient r ON r.userid = s.userid
-                WHERE s.{column} <> '' AND r.{column} = s.{column})
+                SELECT r.id FROM upload_people s CROSS JOIN users_recipient r
+                WHERE r.userid = s.userid
+                    AND s.{column} <> '' AND r.{column} = s.{column})
             """,
             [now],
         )
+    return [
+        RowProblem(row, userid, code, {}, is_warning=True)
+        for row, userid, code in sorted(missing)
+    ]

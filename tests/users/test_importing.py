@@ -9,7 +9,14 @@ from django.utils import timezone
 
 from tests.factories import ChannelFactory, OpenIDFactory, RecipientFactory, TagFactory
 from users import importing, tasks
-from users.models import OpenID, Recipient, Upload, UploadError
+from users.models import (
+    Follower,
+    OpenID,
+    Recipient,
+    RecipientTag,
+    Upload,
+    UploadError,
+)
 from users.workbooks import BadFile
 
 pytestmark = pytest.mark.django_db
@@ -106,6 +113,35 @@ def test_set_touches_no_row_that_says_the_same(channel):
     assert Recipient.objects.get().updated_at == long_ago
     assert OpenID.objects.get().updated_at == long_ago
     assert OpenID.objects.get().followed is True
+
+
+def test_set_takes_known_and_new_people_in_one_block(channel):
+    other = ChannelFactory(code="club")
+    uploaded(HEAD + f"u2,{openid(2)},a;b,13800138000,\n", channel=channel)
+    Follower.objects.heard(other.pk, [(openid(9), False, timezone.now())])
+
+    upload = uploaded(
+        "userid,bind_id,wechatoa_openid,tag,phone,email\n"
+        f"u3,club,{openid(9)},c,,\n"
+        f"u2,,{openid(4)},b;c,,new@b.cn\n"
+        f"u3,shop,{openid(5)},d;e,13900139000,\n"
+        f"u1,shop,{openid(6)},,,\n",
+        channel=channel,
+    )
+
+    assert people() == {
+        "u1": ({"shop": openid(6)}, [], "", ""),
+        "u2": ({"shop": openid(4)}, ["b", "c"], "13800138000", "new@b.cn"),
+        "u3": ({"club": openid(9), "shop": openid(5)}, ["d", "e"], "13900139000", ""),
+    }
+    assert counts(upload) == ("finished", 4, 0, 0)
+    follows = OpenID.objects.values_list("openid", "followed").order_by("openid")
+    assert list(follows) == [
+        (openid(4), None),
+        (openid(5), None),
+        (openid(6), None),
+        (openid(9), False),
+    ]
 
 
 def test_add_keeps_the_tags_that_are_there(channel):
@@ -470,18 +506,55 @@ def test_the_preview_shows_what_would_become_of_the_rows(channel):
 
 
 def test_queries_do_not_grow_with_rows(channel, django_assert_num_queries):
-    def run(number):
-        text = HEAD + "".join(f"u{n},{openid(n)},a;b,,\n" for n in range(number))
-        return uploaded(text, channel=channel, run=False)
+    def run(name, number):
+        text = "".join(f"{name}{n},{openid(n)},a;b,,\n" for n in range(number))
+        return uploaded(HEAD + text, channel=channel, run=False)
 
-    small, large = run(10), run(2000)
+    small, large = run("s", 10), run("l", 2000)
 
     with CaptureQueriesContext(connection) as queries:
         importing.import_upload(small.pk)
     with django_assert_num_queries(len(queries)):
         importing.import_upload(large.pk)
 
-    assert Recipient.objects.count() == 2000
+    assert Recipient.objects.count() == 2010
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite counts no rows")
+@pytest.mark.parametrize("mode", ["set", "del"])
+def test_a_block_finds_its_people_by_index(channel, mode):
+    userids = [f"u{n:05d}" for n in range(20_000)]
+    found = Recipient.objects.bulk_create(Recipient(userid=u) for u in userids)
+    OpenID.objects.bulk_create(
+        OpenID(channel=channel, recipient=person, openid=openid(person.pk))
+        for person in found
+    )
+    RecipientTag.objects.bulk_create(
+        RecipientTag(recipient=person, name="old") for person in found
+    )
+    tables = ["users_recipient", "users_openid", "users_recipienttag"]
+    rows = [f"{userid},{openid(n)},new,," for n, userid in enumerate(userids[:4000])]
+    upload = uploaded(HEAD + "\n".join(rows), mode=mode, channel=channel, run=False)
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE {', '.join(tables)}")
+        before = scanned(cursor, tables)
+        importing.import_upload(upload.pk)
+        after = scanned(cursor, tables)
+
+    upload.refresh_from_db()
+    assert (upload.status, upload.rows_ok) == ("finished", 4000)
+    assert after == before
+
+
+def scanned(cursor, tables):
+    """Return how many rows of each table this transaction has met in going through it
+    from one end to the other."""
+    cursor.execute(
+        "SELECT relname, seq_tup_read FROM pg_stat_xact_user_tables"
+        " WHERE relname = ANY(%s)",
+        [tables],
+    )
+    return dict(cursor.fetchall())
 
 
 def test_problems_beyond_the_limit_are_only_counted(monkeypatch):
