@@ -31,11 +31,12 @@ log = logging.getLogger(__name__)
 LINES_A_RANGE = 10_000
 # Values are checked in Python inside the range's transaction: keep it short.
 CHECKED_LINES_A_RANGE = 4_000
-# After so many lines what stands begins to leave, and again whenever there are so many
-# times as many: making the rest takes less time than sending what stands, and looking
-# for duplicates in all that stands costs a third more than doing so once.
+# After so many lines what stands begins to leave, and more of it whenever few chunks
+# are left to send. Each time all that stands is looked through for duplicates, so there
+# must be so many times as much as the time before.
 EARLY_LINES = 10_000
-EARLY_GROWTH = 4
+EARLY_GROWTH = 2
+FEW_CHUNKS = 10
 
 
 def compile_message(send: Send, url: str | None = None) -> CompiledMessage:
@@ -85,7 +86,7 @@ def _make_all(send_pk: int) -> None:
     lines, early_lines = 0, EARLY_LINES
     while made := _range(send_pk):
         lines += made
-        if lines >= early_lines and _may_start_early(send_pk):
+        if lines >= early_lines and _wants_more(send_pk) and _may_start_early(send_pk):
             early_lines = lines * EARLY_GROWTH
             _skip_duplicates(send_pk)
             while _cut(send_pk):
@@ -105,19 +106,23 @@ def _may_start_early(send_pk: int) -> bool:
     return is_postgresql() and early.exists()
 
 
+def _wants_more(send_pk: int) -> bool:
+    left = Chunk.objects.waiting().filter(send=send_pk)
+    return left[:FEW_CHUNKS].count() < FEW_CHUNKS
+
+
 def _skip_duplicates(send_pk: int) -> None:
     # Not in the send's lock: of a million rows it takes seconds.
     with transaction.atomic():
-        _sort_in_memory()
+        _plan("work_mem = '128MB'")  # or a million openIDs are sorted on the disk
         Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
 
 
-def _sort_in_memory() -> None:
-    """Let PostgreSQL sort a million openIDs without writing them to disk first, in this
-    transaction."""
+def _plan(setting: str) -> None:
+    """Have PostgreSQL plan this transaction's questions as they should be."""
     if is_postgresql():
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL work_mem = '128MB'")
+            cursor.execute(f"SET LOCAL {setting}")
 
 
 def _take(send_pk: int) -> bool:
@@ -278,6 +283,9 @@ def _cut(send_pk: int, *, whole: bool = False) -> bool:
         if send is None:
             raise _Stopped
         fresh = not Chunk.objects.filter(send=send).exists()
+        # It knows nothing yet of rows this new: it would read and sort all of the
+        # send's for each cut instead of following the index to the next ones.
+        _plan("enable_bitmapscan = off")
         first = canary.choose(send) if fresh else int(send.canary_last_id is not None)
         more = bool(Chunk.objects.cut(send.pk, now, first))
         if fresh and send.business_channel_id:

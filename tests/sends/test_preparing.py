@@ -110,6 +110,27 @@ def test_a_large_send_is_cut_a_little_at_a_time(send, canary, monkeypatch):
     assert due.count() == (1 if canary else 4)
 
 
+@on_postgresql
+def test_each_cut_follows_the_index_to_its_rows(send, monkeypatch):
+    monkeypatch.setattr(querysets, "ROWS_A_CUT", 1000)
+    audience.stage(send, [], [("", f"o{n:027d}") for n in range(5000)])
+    plans = []
+
+    def explain(execute, sql, parameters, many, context):
+        if "INSERT INTO sends_chunk" in sql:
+            execute(f"EXPLAIN {sql}", parameters, many, context)
+            plans.append("\n".join(line for (line,) in context["cursor"].fetchall()))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(explain):
+        preparing.prepare(send.pk)
+
+    assert len(plans) == 6
+    for plan in plans:
+        assert "Index Scan using delivery_page" in plan, plan
+        assert "Sort Key: sends_delivery.id" not in plan
+
+
 def test_a_send_canceled_while_it_is_cut_is_settled_whole(send, monkeypatch):
     monkeypatch.setattr(querysets, "ROWS_A_CHUNK", 500)
     monkeypatch.setattr(querysets, "ROWS_A_CUT", 700)
