@@ -89,7 +89,7 @@ print(json.dumps([send.pk, send.template.template_id]))
 STATE = """
 from django.db.models import Count
 from sends import control
-from sends.models import Delivery, Drain, Send
+from sends.models import Delivery, Drain, InboundEvent, Send
 
 states = []
 for pk in given["sends"]:
@@ -108,6 +108,9 @@ for pk in given["sends"]:
         "rows": {Delivery.Status(s).name.lower(): n for s, n in rows.items()},
         "counts": {k: n for k, n in send.counts.items() if n},
         "unknown": list(unknown.values_list("openid", flat=True)),
+        "events waiting": InboundEvent.objects.filter(
+            channel=send.channel, status=0
+        ).count(),
     })
 print(json.dumps(states))
 """
@@ -284,8 +287,10 @@ class Faults:
                 and stats["receipts"]["answered"] >= stats["accepted"]
             ):
                 return states
-            assert time.monotonic() < until, f"not finished: {states}"
-            time.sleep(1)
+            assert time.monotonic() < until, (
+                f"not finished: {states}, receipts: {stats['receipts']}"
+            )
+            time.sleep(2)
 
     def prove(self, state: dict, appid: str, openids: list[str]) -> None:
         """Compare what WeChat showed with what we wrote. Raises AssertionError."""
