@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -348,7 +349,9 @@ def full_folder(path: Path):
         yield
     finally:
         subprocess.run(["umount", "-l", str(path)], check=True)
-        path.rmdir()
+        # Whatever was written between the two is a wake-up that got lost.
+        while path.exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def run(
