@@ -278,10 +278,13 @@ class Table:
                 return
             # The zip directory may have told a lie about the total.
             self.bytes_done = min(message["done"], self.bytes_total)
-            for number, cells in message["rows"]:
-                for at, cell in enumerate(cells):
-                    if type(cell) is list:
-                        cells[at] = CellProblem(*cell)
+            for cells in message["rows"]:
+                number = cells.pop()
+                if list in map(type, cells):
+                    cells[:] = [
+                        CellProblem(*cell) if type(cell) is list else cell
+                        for cell in cells
+                    ]
                 yield number, cells
 
     def _next(self) -> dict[str, Any]:

@@ -377,6 +377,16 @@ PLAIN_CELLS = [
     '<c r="XFD{n}"><v>1</v></c>',
     '<c r="C{n}" t="s"><v></v></c><c r="A{n}"><v>110101199003071234</v></c>',
 ]
+# Rows that many of a list look like, and those that nearly do.
+ALIKE = [
+    '<c r="A{n}" t="s"><v>{n}</v></c><c r="B{n}" s="2" t="s"><v>{m}</v></c>',
+    '<c r="A{n}" t="s"><v>{n}</v></c><c r="B{n}"><v>{number}</v></c>',
+    '<c r="A{n}" s="2"><v>{number}</v></c><c r="B{n}" t="n"><v>{m}</v></c>',
+    '<c r="A{n}" t="s"><v>{m}</v></c><c r="B{n}" s="1"><v>{m}</v></c>',
+    '<c r="A{n}" t="s"><v>{m}</v></c><c r="C{n}" t="s"><v>{n}</v></c>',
+    '<c r="B{n}" t="s"><v>{n}</v></c>',
+]
+NUMBERS = ["13800138000", "-5", "0", "007", "1.5", "1E3", "1234567890123456", " 7", ""]
 OTHER_CELLS = [
     '<c t="s"><v>1</v></c>',
     '<c r="A{n}" t="b"><v>1</v></c>',
@@ -406,15 +416,22 @@ def test_the_quick_way_reads_what_the_parser_reads(seed):
         choose.choice(
             ["<si><t>s{n}</t></si>", "<si><t> &amp;{n}好 </t></si>"] * 9
             + ["<si><r><t>r</t></r></si>", "<si><t/></si>"] * (seed % 3)
+            + [f"<si><t>{'long' * 8192}</t></si>"] * (seed % 5 == 0)
         ).format(n=n)
         for n in range(400)
     )
-    sheet = "".join(
-        f'<row r="{n}" spans="1:4" x:y="z">'
-        + "".join(choose.choices(cells, k=choose.randrange(4))).format(n=n)
-        + choose.choice(["</row>", "</row>\n"])
-        for n in range(1, 300)
-    )
+    alike = choose.choice(ALIKE)
+    sheet = ""
+    for n in range(1, 300):
+        inside = "".join(choose.choices(cells, k=choose.randrange(4)))
+        if choose.random() < 0.1:
+            alike = choose.choice(ALIKE)
+        if choose.random() < 0.7:
+            inside = alike
+        number = choose.choice(NUMBERS[:3] * 5 + NUMBERS)
+        inside = inside.format(n=n, m=choose.randrange(400), number=number)
+        end = choose.choice(["</row>", "</row>\n"])
+        sheet += f'<row r="{n}" spans="1:4" x:y="z">{inside}{end}'
 
     def read_all(table, data):
         table = f"<?xml version='1.0'?><sst count='1'>{table}</sst>".encode()

@@ -7,7 +7,7 @@ the first row that is written in another way it gives up, and the parser goes on
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 # What XML lets stand as it is; a carriage return it would change into a line feed.
@@ -42,6 +42,10 @@ _STRINGS: Final = re.compile(f"(?:{_STRING.format(text=_TEXT)})*")
 _texts_of: Final = re.compile(_STRING.format(text=f"({_TEXT})")).findall
 # (column, style, kind, value, text) of every cell in the second group of `_ROW`.
 cells_of: Final = re.compile(_cell(keeps=True)).findall
+_INDEX: Final = "[0-9]{1,9}"
+# A number that `cells.number` gives back as it is.
+_INTEGER: Final = "-?(?:0|[1-9][0-9]{0,14})"
+_COLUMNS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # A row that does not end within so much is for the parser.
 _PATIENCE: Final = 256 * 1024
@@ -73,18 +77,59 @@ class _Plain:
         self.gave_up = end_of_one in text or len(text) > _PATIENCE
 
 
+class Alike:
+    """Rows that are written as one row was, but for the values: most of a sheet.
+
+    Such a row is one match, which gives its values; there is no cell to look at.
+    """
+
+    def __init__(self, cells: Sequence[tuple[str, str, str, str, str]]) -> None:
+        """`cells` are what `cells_of` found in that row; see `may_be`."""
+        self.are_strings: Final = [kind == "s" for _at, _style, kind, *_text in cells]
+        pattern = rf'[ \t\n]*<row r="([0-9]{{1,7}})"{_OTHERS}>'
+        for letter, style, kind, _value, _inline in cells:
+            attributes = f' s="{style}"' if style else ""
+            attributes += f' t="{kind}"' if kind else ""
+            value = _INDEX if kind == "s" else _INTEGER
+            pattern += rf'<c r="{letter}\1"{attributes}><v>({value})</v></c>'
+        self.match: Final = re.compile(f"{pattern}</row>").match
+
+    @staticmethod
+    def may_be(cells: Sequence[tuple[str, str, str, str, str]]) -> bool:
+        """Whether the row has shared strings and numbers only, in A, B, C and so on."""
+        letters = "".join(cell[0] for cell in cells)
+        return (
+            bool(cells)
+            and _COLUMNS.startswith(letters)
+            and len(letters) == len(cells)
+            and all(value and kind in {"s", "n", ""} for _, _, kind, value, _ in cells)
+        )
+
+
 class PlainRows(_Plain):
     """Reads on from behind `<sheetData>`."""
 
     ended = False
+    alike: Alike | None = None
+    """How the next rows are probably written; the caller says so."""
 
-    def feed(self, block: bytes) -> Iterator[tuple[int, str]]:
-        """Yield (row number, its cells) of every row that is complete by now."""
+    def feed(self, block: bytes) -> Iterator[tuple[int, str, list[str] | None]]:
+        """Yield (row number, cells, None) of every row that is complete by now.
+
+        For a row that is `alike` it is (row number, "", values) instead.
+        """
         text = self._text + self._decoder.decode(block)
         at = 0
-        while row := _ROW.match(text, at):
-            at = row.end()
-            yield int(row[1]), row[2] or ""
+        while True:
+            if self.alike and (row := self.alike.match(text, at)):
+                at = row.end()
+                number, *values = row.groups()
+                yield int(number), "", values
+            elif row := _ROW.match(text, at):
+                at = row.end()
+                yield int(row[1]), row[2] or "", None
+            else:
+                break
         if _ROWS_END.match(text, at):
             self.ended = True
         else:

@@ -22,7 +22,7 @@ from .cells import (
     number,
     text_of,
 )
-from .plainrows import PlainRows, PlainStrings, cells_of, unescaped
+from .plainrows import Alike, PlainRows, PlainStrings, cells_of, unescaped
 
 MAX_INFLATED_BYTES = 1 << 30
 # Lists of people shrink to a tenth or so. A file that grows to more than this many
@@ -36,6 +36,8 @@ _MAX_STYLES = 65_536
 _BLOCK = 65_536
 _STRINGS_A_PAGE = 128
 _OPEN_PAGES = 2048
+# Ways to write a row that are learnt; a list of people has one or two.
+_MAX_SHAPES = 64
 _TABLE = re.compile(rb"[^<]*(?:<\?xml[^<>]*>[^<]*)?<sst[^<>]*>")
 _OTHER_ENCODING = re.compile(rb"""encoding=["'](?!utf-8["'])""", re.IGNORECASE)
 
@@ -264,6 +266,9 @@ class _Strings:
     of bytes; the pages that were asked for last are kept open.
     """
 
+    has_long = False
+    """Whether a text so far has more characters than a cell may have."""
+
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._count = 0
         self._pages: list[bytes] = []
@@ -323,6 +328,22 @@ class _Strings:
         page = self._open.get(number) or self._page(number, index)
         return page[index % _STRINGS_A_PAGE]
 
+    def get_all(self, values: list[str], are_strings: list[bool]) -> list[Cell]:
+        """Return the values as they are, but for places of strings the strings."""
+        pages = self._open
+        try:
+            return [
+                pages[(index := int(value)) // _STRINGS_A_PAGE][index % _STRINGS_A_PAGE]
+                if is_string
+                else value
+                for value, is_string in zip(values, are_strings, strict=True)
+            ]
+        except KeyError:  # a page that is not open
+            return [
+                self.get(int(value)) if is_string else value
+                for value, is_string in zip(values, are_strings, strict=True)
+            ]
+
     def _page(self, number: int, index: int) -> list[str]:
         while index >= self._count:
             block = next(self._blocks, None)
@@ -339,14 +360,19 @@ class _Strings:
 
     def _add(self, texts: list[str]) -> None:
         unfiled = self._unfiled
-        for text in texts:
-            text = text_of(text)
-            # No report and no database takes a NUL; here it is what parts the texts.
-            unfiled.append(text.replace("\0", "\ufffd") if "\0" in text else text)
-            if len(unfiled) == _STRINGS_A_PAGE:
-                self._pages.append("\0".join(unfiled).encode())
-                unfiled.clear()
+        # No report and no database takes a NUL; here it is what parts the texts.
+        unfiled += [
+            text.replace("\0", "\ufffd") if "\0" in text else text
+            for text in map(text_of, texts)
+        ]
+        filed = len(unfiled) - len(unfiled) % _STRINGS_A_PAGE
+        for start in range(0, filed, _STRINGS_A_PAGE):
+            page = unfiled[start : start + _STRINGS_A_PAGE]
+            self._pages.append("\0".join(page).encode())
+        del unfiled[:filed]
         self._count += len(texts)
+        if texts and len(max(texts, key=len)) > MAX_CHARACTERS:
+            self.has_long = True
 
     def _count_characters(self, more: int) -> None:
         self._characters += more
@@ -386,7 +412,9 @@ class _SheetReader:
         self.row_number = 0
         self._shows = shows
         self._epoch_1904 = epoch_1904
+        self._strings = strings
         self._get_string = strings.get if strings else None
+        self._shapes: dict[tuple[tuple[str, str, str], ...], Alike] = {}
         self._columns: dict[str, int] = {}
         self._parser = _parser()
         self._parser.StartElementHandler = self._root
@@ -424,13 +452,18 @@ class _SheetReader:
 
     def _take_plain_rows(self, plain: PlainRows, block: bytes) -> None:
         ready, columns, cell_of = self.ready, self._columns, self._cell
-        for row_number, inside in plain.feed(block):
+        for row_number, inside, values in plain.feed(block):
             if not 0 < row_number <= MAX_ROW:
                 raise Refused("too_many_rows", limit=MAX_ROW)
             self.row_number = row_number
+            if values and plain.alike:
+                ready.append((row_number, self._values(plain.alike, values)))
+                continue
+            cells = cells_of(inside)
+            plain.alike = self._alike_to(cells)
             row: list[Cell] = []
             far = ""
-            for letters, style, kind, value, inline in cells_of(inside):
+            for letters, style, kind, value, inline in cells:
                 at = columns.get(letters)
                 if at is None:
                     at = columns[letters] = _column(letters)
@@ -453,6 +486,34 @@ class _SheetReader:
                 ready.append((row_number, row))
             elif far:
                 ready.append((row_number, [CellProblem("far_cell", far)]))
+
+    def _alike_to(self, cells: list[tuple[str, str, str, str, str]]) -> Alike | None:
+        """Return how rows are written that look like this one, if that is simple."""
+        shape = tuple((at, style, kind) for at, style, kind, _value, _text in cells)
+        if shape in self._shapes:
+            return self._shapes[shape]
+        simple = (
+            len(self._shapes) < _MAX_SHAPES
+            and Alike.may_be(cells)
+            and not any(
+                kind != "s" and style in self._shows for _, style, kind in shape
+            )
+        )
+        if not simple:
+            return None
+        return self._shapes.setdefault(shape, Alike(cells))
+
+    def _values(self, alike: Alike, values: list[str]) -> list[Cell]:
+        """Return the cells of a row that is alike."""
+        if self._strings is not None:
+            texts = self._strings.get_all(values, alike.are_strings)
+            # Looked at afterwards: to get a text is to read the table up to it.
+            if not self._strings.has_long:
+                return texts
+        return [
+            self._cell("s" if is_string else "n", None, value)
+            for value, is_string in zip(values, alike.are_strings, strict=True)
+        ]
 
     def _root(self, tag: str, _attributes: dict[str, str]) -> None:
         """Learn the prefix (`x:worksheet` is as good as `worksheet`), then read on."""
