@@ -295,11 +295,13 @@ class _Import:
         """Return a warning when an earlier row gave the userid another openID."""
         key = hash((person.channel, person.userid))
         openid = hash(person.openid) & 0xFFFF_FFFF_FFFF
-        before = self.seen.get(key)
-        if before is None or before & 0xFFFF_FFFF_FFFF == openid:
-            self.seen[key] = person.row << 48 | openid
+        mine = person.row << 48 | openid
+        before = self.seen.setdefault(key, mine)
+        if before == mine:
             return None
-        self.seen[key] = person.row << 48 | openid
+        self.seen[key] = mine
+        if before & 0xFFFF_FFFF_FFFF == openid:
+            return None
         if self.upload.mode == Upload.Mode.DEL:
             return None
         return RowProblem(

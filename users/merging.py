@@ -50,7 +50,7 @@ def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
         known, new = _set_people(cursor, block, now)
         # Whether a new openID follows is known only if an event or a list said so.
         to_copy = {} if _has_followers(block) else new
-        _copy_openids(cursor, block, to_copy, now)
+        _copy_openids(cursor, block, to_copy, str(now))
         _set_openids(cursor, block, known if to_copy else known | new, now)
         _copy_tags(cursor, block, new)
         _set_tags(cursor, block, known, replaces=mode == "set")
@@ -121,7 +121,7 @@ def _stage(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> 
     if connection.vendor == "postgresql":
         # Nothing vacuums a temporary table: deleted rows would be read again and again.
         cursor.execute(f"TRUNCATE {table}")
-        _copy(cursor, table, rows)
+        _copy(cursor, table, ["\t".join(map(str, row)) for row in rows])
     else:
         cursor.execute(f"DELETE FROM {table}")
         marks = ", ".join(["%s"] * len(rows[0]))
@@ -129,13 +129,13 @@ def _stage(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> 
     return True
 
 
-def _copy(cursor: CursorWrapper, into: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Copy rows into a table of PostgreSQL."""
-    if not rows:
-        return
-    # No escaping: `rows.py` lets no tab, backslash or line break through.
-    text = "\n".join(["\t".join(map(str, row)) for row in rows])
-    cursor.copy_expert(f"COPY {into} FROM STDIN", io.StringIO(text))
+def _copy(cursor: CursorWrapper, into: str, lines: list[str]) -> None:
+    """Copy rows into a table of PostgreSQL; tabs part their columns.
+
+    No escaping: `rows.py` lets no tab, backslash or line break through.
+    """
+    if lines:
+        cursor.copy_expert(f"COPY {into} FROM STDIN", io.StringIO("\n".join(lines)))
 
 
 def _find_people(cursor: CursorWrapper) -> dict[str, int]:
@@ -260,12 +260,15 @@ def _has_followers(block: _Block) -> bool:
 
 
 def _copy_openids(
-    cursor: CursorWrapper, block: _Block, new: Mapping[str, int], now: Any
+    cursor: CursorWrapper, block: _Block, new: Mapping[str, int], now: str
 ) -> None:
     _copy(
         cursor,
         "users_openid (recipient_id, channel_id, openid, updated_at)",
-        [(*row, now) for row in _openids(block, new)],
+        [
+            f"{pk}\t{channel}\t{openid}\t{now}"
+            for pk, channel, openid in _openids(block, new)
+        ],
     )
 
 
@@ -273,7 +276,7 @@ def _copy_tags(cursor: CursorWrapper, block: _Block, new: Mapping[str, int]) -> 
     _copy(
         cursor,
         "users_recipienttag (recipient_id, name, bind)",
-        [(*row, "all") for row in _tags(block, new)],
+        [f"{pk}\t{name}\tall" for pk, name in _tags(block, new)],
     )
 
 

@@ -8,6 +8,7 @@ and ignored.
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .reasons import BAD_UPLOADS
@@ -60,6 +61,10 @@ class RowProblem(NamedTuple):
     code: str
     params: Mapping[str, Any]
     is_warning: bool = False
+
+
+class _BadTags(Exception):
+    """(code, value) of the problem that a cell of tags is."""
 
 
 def meaning(name: str) -> str:
@@ -115,14 +120,14 @@ class Reader:
         self._places = list(places.values())
 
     def read(self, row: int, cells: list[Cell]) -> Person | RowProblem:
-        texts: list[str] = cells  # type: ignore[assignment]  # looked at just below
-        for at in self._places:
-            if isinstance(cells[at], CellProblem):
-                return self._spoiled(row, cells, at)
-        if not cells[self._userid] and isinstance(cells[0], CellProblem):
-            # A cell far outside the table, alone in its row.
-            return self._spoiled(row, cells, 0)
-        return self._person(row, texts)
+        if CellProblem in map(type, cells):
+            for at in self._places:
+                if isinstance(cells[at], CellProblem):
+                    return self._spoiled(row, cells, at)
+            if not cells[self._userid] and isinstance(cells[0], CellProblem):
+                # A cell far outside the table, alone in its row.
+                return self._spoiled(row, cells, 0)
+        return self._person(row, cells)  # type: ignore[arg-type]  # looked at just now
 
     def _spoiled(self, row: int, cells: list[Cell], at: int) -> RowProblem:
         problem, userid = cells[at], cells[self._userid]
@@ -144,44 +149,54 @@ class Reader:
             shown = _visible(userid)
             return RowProblem(row, shown, "userid_characters", {"value": shown})
 
-        def bad(code: str, value: str = "") -> RowProblem:
-            return RowProblem(row, userid, code, {"value": _visible(value[:60])})
-
         openid = cells[self._openid] if self._openid is not None else ""
         bind_id = cells[self._bind_id] if self._bind_id is not None else ""
         channel = self._channel
         if bind_id == "all":
             if openid:
-                return bad("openid_for_all")
+                return _bad(row, userid, "openid_for_all")
         elif bind_id:
             channel = self._channels.get(bind_id)
             if channel is None:
-                return bad("unknown_channel", bind_id)
+                return _bad(row, userid, "unknown_channel", bind_id)
         if openid:
             if not _OPENID(openid):
-                return bad("openid_shape", openid)
+                return _bad(row, userid, "openid_shape", openid)
             if channel is None:
-                return bad("no_channel")
+                return _bad(row, userid, "no_channel")
         phone = email = ""
         tags: tuple[str, ...] = ()
         if self._phone is not None and (text := cells[self._phone]):
-            phone = text.translate(_PHONE_PADDING)
+            phone = text if _PHONE(text) else text.translate(_PHONE_PADDING)
             if not _PHONE(phone):
-                return bad("phone_shape", text)
+                return _bad(row, userid, "phone_shape", text)
         if self._email is not None:
             email = cells[self._email]
             if email and not is_email(email):
-                return bad("email_shape", email)
+                return _bad(row, userid, "email_shape", email)
         if self._tag is not None and (text := cells[self._tag]):
-            found = dict.fromkeys(part.strip() for part in _BETWEEN_TAGS.split(text))
-            found.pop("", None)
-            if len(found) > MAX_TAGS:
-                return bad("too_many_tags")
-            for tag in found:
-                if not is_tag(tag):
-                    return bad("tag_shape", tag)
-            tags = tuple(found)
+            try:
+                tags = _tags(text)
+            except _BadTags as bad:
+                return _bad(row, userid, *bad.args)
         return Person(row, userid, channel, openid, tags, phone, email)
+
+
+def _bad(row: int, userid: str, code: str, value: str = "") -> RowProblem:
+    return RowProblem(row, userid, code, {"value": _visible(value[:60])})
+
+
+@lru_cache(maxsize=1024)  # a few lists of tags stand in very many rows
+def _tags(text: str) -> tuple[str, ...]:
+    """Return the tags that a cell lists. Raises _BadTags."""
+    found = dict.fromkeys(part.strip() for part in _BETWEEN_TAGS.split(text))
+    found.pop("", None)
+    if len(found) > MAX_TAGS:
+        raise _BadTags("too_many_tags")
+    for tag in found:
+        if not is_tag(tag):
+            raise _BadTags("tag_shape", tag)
+    return tuple(found)
 
 
 def is_tag(text: str) -> bool:
