@@ -93,7 +93,10 @@ def run(size: Size) -> list[Row]:
 
         def ours() -> float:
             with connection.cursor() as cursor:
-                cursor.execute("TRUNCATE users_recipient, users_upload CASCADE")
+                cursor.execute(
+                    "TRUNCATE users_recipient, users_openid,"
+                    " users_recipienttag, users_upload CASCADE"
+                )
             with path.open("rb") as file:
                 upload = importing.new_upload(File(file), "book.xlsx", channel=channel)
             # What `start` does, but without a wake-up that nobody hears.

@@ -64,6 +64,7 @@ def remove(people: Sequence[Person]) -> list[RowProblem]:
     userids = list(dict.fromkeys(person.userid for person in people))
     found = dict(
         Recipient.objects.filter(userid__in=userids)
+        .select_for_update()
         .order_by("pk")
         .values_list("userid", "pk")
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
@@ -52,6 +52,24 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
 
         mine = OpenID.objects.filter(channel=channel_pk, recipient=OuterRef("pk"))
         return self.filter(Exists(mine))
+
+    def lock(self) -> list[int]:
+        """Lock their rows until the end of the transaction; return the pks.
+
+        In one order everywhere, so that two workers cannot wait for each other.
+        """
+        rows = self.select_for_update(of=("self",)).order_by("pk")
+        return list(rows.values_list("pk", flat=True))
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete them with everything that is theirs, nobody adding to it meanwhile."""
+        with transaction.atomic(using=self.db):
+            self.lock()
+            return super().delete()
+
+    # As Django marks its own: not for managers, where it would delete everybody.
+    delete.queryset_only = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined]
 
     def page(self, before: int | None, after: int | None, size: int) -> Page:
         """The newest `size` recipients older than `before`, or the next after `after`.

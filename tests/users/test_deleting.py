@@ -1,0 +1,102 @@
+import threading
+import time
+
+import pytest
+from django.db import connection, transaction
+
+from tests.factories import ChannelFactory, OpenIDFactory, RecipientFactory, TagFactory
+from users import merging, opting
+from users.models import OpenID, Recipient, RecipientTag
+from users.rows import Person
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def counts():
+    return [model.objects.count() for model in (Recipient, OpenID, RecipientTag)]
+
+
+def delete_by_api():
+    opting.delete(["u1"])
+
+
+def delete_in_the_console():
+    Recipient.objects.get(userid="u1").delete()
+
+
+def delete_by_upload():
+    with transaction.atomic():
+        merging.remove([Person(1, "u1", None, "", (), "", "")])
+
+
+DELETIONS = [delete_by_api, delete_in_the_console, delete_by_upload]
+
+
+@pytest.fixture
+def row():
+    return Person(1, "u1", ChannelFactory().pk, f"o{1:027d}", ("new",), "", "")
+
+
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_nothing_of_a_deleted_recipient_is_left(delete):
+    one = OpenIDFactory(recipient__userid="u1")
+    TagFactory(recipient=one.recipient, name="a")
+    TagFactory(recipient__userid="u2", name="b")
+
+    delete()
+
+    assert counts() == [1, 0, 1]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_what_is_added_while_a_recipient_is_deleted_goes_along(delete, row):
+    RecipientFactory(userid="u1")
+
+    with transaction.atomic():
+        merging.merge([row], "set")
+        other = started(delete)
+    other.join()
+
+    assert counts() == [0, 0, 0]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_a_recipient_that_is_added_while_it_is_deleted_comes_back(delete, row):
+    OpenIDFactory(recipient__userid="u1")
+
+    def add():
+        with transaction.atomic():
+            merging.merge([row], "set")
+
+    with transaction.atomic():
+        delete()
+        other = started(add)
+    other.join()
+
+    assert counts() == [1, 1, 1]
+    assert Recipient.objects.get().openids.get().openid == row.openid
+
+
+def started(work):
+    """Start `work` in a thread; return it once the work waits for a lock."""
+
+    def run():
+        try:
+            work()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_locks WHERE NOT granted"
+                " AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone():
+                break
+        time.sleep(0.01)
+    return thread
