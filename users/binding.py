@@ -74,7 +74,8 @@ def bind(channel: Channel, userid: str, openid: str) -> Bound:
     with transaction.atomic():
         of_userid = OpenID.objects.filter(channel=channel, recipient__userid=userid)
         before = of_userid.values_list("openid", flat=True).first()
-        merging.merge([Person(1, userid, channel.pk, openid, (), "", "")], "add")
+        person = Person(1, userid, channel.pk, openid, (), "", "")
+        merging.merge(merging.gather([person], "add"))
         same = OpenID.objects.filter(channel=channel, openid=openid)
         others = same.exclude(recipient__userid=userid).order_by("pk")
         userids = list(others.values_list("recipient__userid", flat=True)[:10])

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from channels_wechat.models import Channel
 
-from .merging import merge, remove
+from . import merging
 from .models import Upload, UploadError
 from .querysets import MAX_ATTEMPTS, UploadQuerySet
 from .reasons import BAD_UPLOADS
@@ -204,6 +204,8 @@ class _Block:
     problems: list[RowProblem] = field(default_factory=list)
     failed: int = 0
     bytes_done: int = 0
+    gathered: merging.Block | None = None
+    """The people, unless they are to be removed."""
 
 
 class _Import:
@@ -259,15 +261,19 @@ class _Import:
                     block.failed += not read.is_warning
                 # A row's warning comes before the row: the block ends with the row.
                 if len(block.people) + block.failed >= self.rows_a_block:
-                    block.bytes_done = self.table.bytes_done
-                    yield block
+                    yield self._complete(block)
                     block = _Block(block.last_row)
         except BadFile as bad:
             broken = bad
-        block.bytes_done = self.table.bytes_done
-        yield block
+        yield self._complete(block)
         if broken:
             raise broken
+
+    def _complete(self, block: "_Block") -> "_Block":
+        block.bytes_done = self.table.bytes_done
+        if not self.removes:
+            block.gathered = merging.gather(block.people, self.upload.mode)
+        return block
 
     def _beat(self) -> None:
         """Say that we are still at it, where a block takes long to read."""
@@ -318,7 +324,9 @@ class _Import:
         with transaction.atomic():
             if people:
                 problems = problems + (
-                    remove(people) if self.removes else merge(people, upload.mode)
+                    merging.merge(block.gathered)
+                    if block.gathered
+                    else merging.remove(people)
                 )
                 problems.sort(key=lambda problem: problem.row)
             kept = problems[: max(0, MAX_REPORTED - self.reported)]

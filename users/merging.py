@@ -26,14 +26,13 @@ _TABLES = {
 }
 
 
-def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
+def merge(block: "Block") -> list[RowProblem]:
     """Set, add or delete what the rows say; return the warnings.
 
-    "set" and "add" differ in tags alone: replaced or added to.
-
-    Of rows with the same userid the later one counts. Must run in a transaction.
+    "set" and "add" differ in tags alone: replaced or added to. Must run in a
+    transaction.
     """
-    block = _gather(people, union_tags=mode != "set")
+    mode = block.mode
     # As the ORM writes it: SQLite keeps times as text.
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
@@ -44,7 +43,7 @@ def merge(people: Sequence[Person], mode: str) -> list[RowProblem]:
                 "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
                 " SET LOCAL jit = off"
             )
-        _stage(cursor, "upload_people", (block.people[u] for u in sorted(block.people)))
+        _stage(cursor, "upload_people", block.people.values())
         if mode == "del":
             return _delete_values(cursor, block, _find_people(cursor), now)
         known, new = _set_people(cursor, block, now)
@@ -82,11 +81,12 @@ def remove(people: Sequence[Person]) -> list[RowProblem]:
 # -- staging ---------------------------------------------------------------------------
 
 
-class _Block(NamedTuple):
-    """What the rows say, put together by person."""
+class Block(NamedTuple):
+    """What rows say, put together by person."""
 
+    mode: str
     people: dict[str, tuple[str, str, str]]
-    """{userid: (userid, phone, email)}"""
+    """{userid: (userid, phone, email)}, in the order of the userids"""
     rows: dict[str, int]
     """{userid: its first row}"""
     openids: dict[tuple[str, int], tuple[int, str]]
@@ -94,14 +94,20 @@ class _Block(NamedTuple):
     tags: dict[str, tuple[str, ...]]
 
 
-def _gather(people: Sequence[Person], union_tags: bool) -> _Block:
-    block = _Block({}, {}, {}, {})
-    persons, rows, openids, tags = block
+def gather(people: Sequence[Person], mode: str) -> Block:
+    """Put rows together; of those with the same userid the later one counts.
+
+    Needs no connection: the database may merge another block meanwhile.
+    """
+    persons: dict[str, tuple[str, str, str]] = {}
+    rows: dict[str, int] = {}
+    openids: dict[tuple[str, int], tuple[int, str]] = {}
+    tags: dict[str, tuple[str, ...]] = {}
     for row, userid, channel, openid, names, phone, email in people:
         if userid in persons:
             _userid, phone_before, email_before = persons[userid]
             phone, email = phone or phone_before, email or email_before
-            if names and union_tags and userid in tags:
+            if names and mode != "set" and userid in tags:
                 names = tuple(dict.fromkeys(tags[userid] + names))
         else:
             rows[userid] = row
@@ -110,7 +116,8 @@ def _gather(people: Sequence[Person], union_tags: bool) -> _Block:
             tags[userid] = names
         if openid and channel is not None:
             openids[userid, channel] = (row, openid)
-    return block
+    in_order = {userid: persons[userid] for userid in sorted(persons)}
+    return Block(mode, in_order, rows, openids, tags)
 
 
 def _stage(cursor: CursorWrapper, table: str, rows: Iterable[Sequence[Any]]) -> bool:
@@ -180,7 +187,7 @@ _SET_OPENIDS = """
 
 
 def _set_people(
-    cursor: CursorWrapper, block: _Block, now: Any
+    cursor: CursorWrapper, block: Block, now: Any
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return {userid: pk} of those who may have something already, and of the new.
 
@@ -207,14 +214,14 @@ def _set_people(
 
 
 def _set_openids(
-    cursor: CursorWrapper, block: _Block, known: Mapping[str, int], now: Any
+    cursor: CursorWrapper, block: Block, known: Mapping[str, int], now: Any
 ) -> None:
     if _stage(cursor, "upload_openids", _openids(block, known)):
         cursor.execute(_SET_OPENIDS, [now])
 
 
 def _set_tags(
-    cursor: CursorWrapper, block: _Block, known: Mapping[str, int], *, replaces: bool
+    cursor: CursorWrapper, block: Block, known: Mapping[str, int], *, replaces: bool
 ) -> None:
     if not _stage(cursor, "upload_tags", _tags(block, known)):
         return
@@ -240,14 +247,14 @@ def _set_tags(
     )
 
 
-def _openids(block: _Block, pks: Mapping[str, int]) -> Iterator[tuple[int, int, str]]:
+def _openids(block: Block, pks: Mapping[str, int]) -> Iterator[tuple[int, int, str]]:
     """Yield (recipient, channel, openid) of the people in `pks`."""
     for (userid, channel), (_row, openid) in block.openids.items():
         if pk := pks.get(userid):
             yield pk, channel, openid
 
 
-def _tags(block: _Block, pks: Mapping[str, int]) -> Iterator[tuple[int, str]]:
+def _tags(block: Block, pks: Mapping[str, int]) -> Iterator[tuple[int, str]]:
     """Yield (recipient, tag) of the people in `pks`."""
     for userid, names in block.tags.items():
         if pk := pks.get(userid):
@@ -255,13 +262,13 @@ def _tags(block: _Block, pks: Mapping[str, int]) -> Iterator[tuple[int, str]]:
                 yield pk, name
 
 
-def _has_followers(block: _Block) -> bool:
+def _has_followers(block: Block) -> bool:
     channels = {channel for _userid, channel in block.openids}
     return Follower.objects.filter(channel__in=channels).exists()
 
 
 def _copy_openids(
-    cursor: CursorWrapper, block: _Block, new: Mapping[str, int], now: str
+    cursor: CursorWrapper, block: Block, new: Mapping[str, int], now: str
 ) -> None:
     _copy(
         cursor,
@@ -273,7 +280,7 @@ def _copy_openids(
     )
 
 
-def _copy_tags(cursor: CursorWrapper, block: _Block, new: Mapping[str, int]) -> None:
+def _copy_tags(cursor: CursorWrapper, block: Block, new: Mapping[str, int]) -> None:
     _copy(
         cursor,
         "users_recipienttag (recipient_id, name, bind)",
@@ -292,7 +299,7 @@ _OTHER_OPENIDS = """
 
 
 def _delete_values(
-    cursor: CursorWrapper, block: _Block, known: Mapping[str, int], now: Any
+    cursor: CursorWrapper, block: Block, known: Mapping[str, int], now: Any
 ) -> list[RowProblem]:
     """Delete openIDs, tags, phones and emails that are exactly as the rows say.
 

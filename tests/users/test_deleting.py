@@ -54,7 +54,7 @@ def test_what_is_added_while_a_recipient_is_deleted_goes_along(delete, row):
     RecipientFactory(userid="u1")
 
     with transaction.atomic():
-        merging.merge([row], "set")
+        merging.merge(merging.gather([row], "set"))
         other = started(delete)
     other.join()
 
@@ -68,7 +68,7 @@ def test_a_recipient_that_is_added_while_it_is_deleted_comes_back(delete, row):
 
     def add():
         with transaction.atomic():
-            merging.merge([row], "set")
+            merging.merge(merging.gather([row], "set"))
 
     with transaction.atomic():
         delete()
