@@ -114,15 +114,16 @@ def _wants_more(send_pk: int) -> bool:
 def _skip_duplicates(send_pk: int) -> None:
     # Not in the send's lock: of a million rows it takes seconds.
     with transaction.atomic():
-        _plan("work_mem = '128MB'")  # or a million openIDs are sorted on the disk
+        _sort_in_memory()
         Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
 
 
-def _plan(setting: str) -> None:
-    """Have PostgreSQL plan this transaction's questions as they should be."""
+def _sort_in_memory() -> None:
+    """Let PostgreSQL sort a million openIDs without writing them to disk first, in this
+    transaction."""
     if is_postgresql():
         with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL {setting}")
+            cursor.execute("SET LOCAL work_mem = '128MB'")
 
 
 def _take(send_pk: int) -> bool:
@@ -283,9 +284,6 @@ def _cut(send_pk: int, *, whole: bool = False) -> bool:
         if send is None:
             raise _Stopped
         fresh = not Chunk.objects.filter(send=send).exists()
-        # It knows nothing yet of rows this new: it would read and sort all of the
-        # send's for each cut instead of following the index to the next ones.
-        _plan("enable_bitmapscan = off")
         first = canary.choose(send) if fresh else int(send.canary_last_id is not None)
         more = bool(Chunk.objects.cut(send.pk, now, first))
         if fresh and send.business_channel_id:

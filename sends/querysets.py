@@ -219,7 +219,7 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
 
     def cut(self, send_id: int, due_at: datetime, first: int = 0) -> int:
         """Cut the next of a send's waiting deliveries, ROWS_A_CUT at most, into chunks;
-        return how many, 0 when each is in one.
+        return how many, 0 when each is in one. Call it in a transaction.
 
         With `first`, one chunk of so many rows is due; the others are held until
         `release`.
@@ -250,8 +250,15 @@ class ChunkQuerySet(models.QuerySet["Chunk"]):
         """
         after = last.last_id if last is not None else 0
         with connection.cursor() as cursor:
+            if is_postgresql():
+                # It knows nothing yet of rows this new: it would read and sort all of
+                # the send's for each cut instead of following the index to the next.
+                cursor.execute("SET LOCAL enable_bitmapscan = off")
             cursor.execute(sql, [send_id, *moments, send_id, after])
-            return int(cursor.rowcount)
+            cut = int(cursor.rowcount)
+            if is_postgresql():
+                cursor.execute("RESET enable_bitmapscan")
+        return cut
 
     def release(self, send_id: int, at: datetime) -> int:
         """Let the held chunks of a send go; return how many there were."""
