@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from channels_wechat import protection
-from channels_wechat.business_channels import usable_channels
+from channels_wechat.business_channels import enabled_channels, usable
 from channels_wechat.models import BusinessChannel, Channel
 from channels_wechat.refusals import (
     ALREADY_RETRACTED,
@@ -59,14 +59,19 @@ class _Context:
     segment: Segment | None
 
 
-def learn_templates(sender: BusinessChannel) -> None:
+def learn_templates(sender: BusinessChannel) -> list[Channel]:
     """Refresh the sender's channels that never were, so that its first message finds
-    its template. Asks WeChat: call it outside of transactions."""
-    for channel in sender.channels.filter(enabled=True, templates_refreshed_at=None):
+    its template; return all that it may use. Asks WeChat: call it outside of
+    transactions."""
+    channels = enabled_channels(sender)
+    unknown = [one for one in channels if one.templates_refreshed_at is None]
+    for channel in unknown:
         try:
             refreshing.refresh(channel)
         except WeChatError as error:
             log.warning("not refreshed channel=%s error=%s", channel.code, error)
+    # WeChat may have taken its time: somebody may have disabled one by now.
+    return enabled_channels(sender) if unknown else channels
 
 
 def accept(
@@ -74,12 +79,14 @@ def accept(
     messages: Sequence[Message],
     audience: Targets | None,
     options: Options,
+    channels: list[Channel] | None = None,
 ) -> Send:
     """Store a request and start it; return the send that has its msgid.
 
-    `audience` None is a broadcast. Raises Refused; then nothing is stored.
+    `audience` None is a broadcast. `channels` are the sender's enabled ones, if at
+    hand. Raises Refused; then nothing is stored.
     """
-    channels = usable_channels(sender)
+    channels = usable(enabled_channels(sender) if channels is None else channels)
     parts = [
         (message, template)
         for message in messages
@@ -105,11 +112,12 @@ def accept(
             openids = _openids(audience, template, channels)
             if openids == []:
                 continue  # its openids were given for another channel
-            send = _draft(sender, message, template, options, context, sends)
-            if audience is None or step:
-                Send.objects.filter(pk=send.pk).update(
-                    broadcast=audience is None, step=step
-                )
+            send = _new_send(sender, message, template, options, context, sends)
+            send.broadcast, send.step = audience is None, step
+            if audience is not None and not step:
+                send.audience = Send.Audience.ROWS
+            _store(send, message.name, review=sender.review)
+            sends.append(send)
             if step:
                 pass  # its people are those whom the step before will not have reached
             elif openids is not None:
@@ -118,8 +126,6 @@ def accept(
                 targets.stage_users(
                     send, audience.userids, audience.tags, sender.key, context.segment
                 )
-            sends.append(send)
-            _submit(send, message.name, review=sender.review)
     return sends[0]
 
 
@@ -191,12 +197,14 @@ def retract(sender: BusinessChannel, msgid: str) -> None:
 
 def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
     """Return the message's template on each channel that has it. Raises Refused."""
+    of = {channel.pk: channel for channel in channels}
     found = list(
         Template.objects.current()
-        .filter(channel__in=channels, template_id=message.template_id)
-        .select_related("channel")
+        .filter(channel__in=of, template_id=message.template_id)
         .order_by("channel_id")
     )
+    for template in found:
+        template.channel = of[template.channel_id]
     if not found:
         raise illegal(
             f"{message.name}.template_id",
@@ -309,7 +317,7 @@ def _openids(
     return found
 
 
-def _draft(
+def _new_send(
     sender: BusinessChannel,
     message: Message,
     template: Template,
@@ -317,7 +325,7 @@ def _draft(
     context: _Context,
     before: Sequence[Send],
 ) -> Send:
-    return control.new_draft(
+    return control.make_send(
         context.owner,
         title=template.title[:80],
         channel=template.channel,
@@ -342,9 +350,9 @@ def _draft(
     )
 
 
-def _submit(send: Send, name: str, *, review: bool) -> None:
+def _store(send: Send, name: str, *, review: bool) -> None:
     try:
-        control.submit(send, review=review)
+        control.store_submitted(send, review=review)
     except ValidationError as problem:
         field, sentences = next(iter(problem.message_dict.items()))
         raise illegal(f"{name}.{field}", sentences[0]) from None

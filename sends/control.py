@@ -49,14 +49,21 @@ def make_msgid() -> str:
     )
 
 
-def new_draft(user: User | None, **fields: Any) -> Send:
-    """Return a new, saved draft of `user` (None: a machine's)."""
-    return Send.objects.create(
+def make_send(user: User | None, **fields: Any) -> Send:
+    """Return a new send of `user` (None: a machine's), not saved yet."""
+    return Send(
         msgid=make_msgid(),
         dedupe_key=secrets.token_hex(6),
         created_by=user,
         **fields,
     )
+
+
+def new_draft(user: User | None, **fields: Any) -> Send:
+    """Return a new, saved draft of `user` (None: a machine's)."""
+    draft = make_send(user, **fields)
+    draft.save(force_insert=True)
+    return draft
 
 
 def new_test(draft: Send, person: audience.Person, user: User | None) -> Send:
@@ -95,10 +102,7 @@ def submit(send: Send, at: datetime | None = None, *, review: bool = False) -> N
         raise ValidationError(problems)
     now = timezone.now()
     later = at is not None and at > now
-    # A later step of a strategy waits for the one before it: see sends.stepping.
-    status = Status.SCHEDULED if later or send.step else Status.PREPARING
-    if review:
-        status = Status.IN_REVIEW
+    status = _submitted(send, later=later, review=review)
     with transaction.atomic():
         _change(
             send,
@@ -110,6 +114,30 @@ def submit(send: Send, at: datetime | None = None, *, review: bool = False) -> N
         if status == Status.PREPARING:
             wake_on_commit("prepare", send.pk)
     log.info("submitted send=%s status=%s", send.msgid, status)
+
+
+def store_submitted(send: Send, *, review: bool = False) -> None:
+    """Store a new send of the API as one that is submitted, in one statement. Raises
+    ValidationError.
+
+    Call it in the transaction that stores its lines: no worker finds it before.
+    """
+    if problems := _problems(send, None):
+        raise ValidationError(problems)
+    send.status = _submitted(send, later=False, review=review)
+    send.submitted_at = timezone.now()
+    send.save(force_insert=True)
+    if send.status == Status.PREPARING:
+        wake_on_commit("prepare", send.pk)
+    log.info("submitted send=%s status=%s", send.msgid, send.status)
+
+
+def _submitted(send: Send, *, later: bool, review: bool) -> Status:
+    """Return the status in which a send is from now on."""
+    if review:
+        return Status.IN_REVIEW
+    # A later step of a strategy waits for the one before it: see sends.stepping.
+    return Status.SCHEDULED if later or send.step else Status.PREPARING
 
 
 def _problems(send: Send, at: datetime | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """From the targets of a request to the lines of an audience, set-wise."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -9,7 +9,7 @@ from users.audiences import members
 from users.models import Recipient, Segment
 
 from .models import AudienceRow, Send
-from .staging import ROWS_A_BLOCK, Line, insert
+from .staging import insert_ids
 
 
 def stage_users(
@@ -19,31 +19,19 @@ def stage_users(
     bind: str,
     segment: Segment | None,
 ) -> None:
-    """Make the send's audience the union of userids, tags and segment, each person
-    once. Unknown userids stay: they become skipped deliveries with that reason."""
-    _insert(send, [Line(row, userid, "", None) for row, userid in _numbered(userids)])
+    """Give the send the union of userids, tags and segment, each person once.
+
+    Unknown userids stay: they become skipped deliveries with that reason."""
+    insert_ids(send.pk, "userid", userids)
     if tags:
         _add(send, tagged(tags, bind))
     if segment is not None:
         _add(send, members(segment))
-    send.audience = Send.Audience.ROWS
-    send.save(update_fields=["audience"])
 
 
 def stage_openids(send: Send, openids: Sequence[str]) -> None:
-    """Make the send's audience these openids."""
-    _insert(send, [Line(row, "", openid, None) for row, openid in _numbered(openids)])
-    send.audience = Send.Audience.ROWS
-    send.save(update_fields=["audience"])
-
-
-def _numbered(ids: Sequence[str]) -> Iterator[tuple[int, str]]:
-    return enumerate(ids, start=1)
-
-
-def _insert(send: Send, lines: Sequence[Line]) -> None:
-    for start in range(0, len(lines), ROWS_A_BLOCK):
-        insert(send.pk, lines[start : start + ROWS_A_BLOCK])
+    """Give the send these openids."""
+    insert_ids(send.pk, "openid", openids)
 
 
 def tagged(tags: Sequence[str], bind: str) -> QuerySet[Recipient]:

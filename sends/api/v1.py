@@ -87,11 +87,13 @@ class _SendView(JumsView):
         audience = None if self.broadcast else parsing.targets(body)
 
         def accept() -> dict[str, Any]:
-            send = accepting.accept(self.business_channel, messages, audience, options)
+            send = accepting.accept(
+                self.business_channel, messages, audience, options, channels
+            )
             sendno = {"sendno": options.sendno} if options.sendno else {}
             return {"msgid": send.msgid, **sendno}
 
-        accepting.learn_templates(self.business_channel)
+        channels = accepting.learn_templates(self.business_channel)
         key = self.request.headers.get("Idempotency-Key", "")
         called = [self.request.path, body]
         return done(**idempotency.once(self.business_channel, key, called, accept))

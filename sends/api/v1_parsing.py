@@ -6,6 +6,7 @@ Lenient where real clients are: numbers where texts are expected, empty texts as
 
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -14,7 +15,7 @@ from channels_wechat import refusals
 from channels_wechat.refusals import ILLEGAL, Refused, illegal
 from sends.requested import IDS_AT_MOST, Message, Options, Targets
 from templates_mgmt.models import Template
-from users import rows
+from users import audiences, rows
 
 # Channel types that this build has no channel for: each with its own code.
 ELSEWHERE: Final = {
@@ -272,6 +273,9 @@ def _ids(
 
 
 def _checked(given: Sequence[Any], name: str, fits: Callable[[str], bool]) -> list[str]:
+    if fits is rows.is_userid:
+        with suppress(audiences.BadUserID):
+            return audiences.checked(given)
     if not all(isinstance(item, str) for item in given):
         given = [
             str(item) if isinstance(item, int) and not isinstance(item, bool) else item

@@ -42,6 +42,19 @@ def test_the_answer_is_a_msgid_once_the_send_is_stored(shop, path):
     assert len({answer.json()["msgid"] for answer in answers}) == 3
 
 
+def test_a_thousand_people_cost_as_few_statements_as_one(
+    shop, django_assert_max_num_queries
+):
+    shop.post("sent", shop.body())  # somebody was there within this minute
+    body = shop.body(aud_userid=[f"user{number}" for number in range(1000)])
+
+    # The caller; its channels, their template, the send, its lines; a savepoint.
+    with django_assert_max_num_queries(1 + 4 + 2):
+        answer = shop.post("sent", body)
+
+    assert len(targets(answer)) == 1000
+
+
 @pytest.mark.parametrize(
     ("sendno", "echoed"),
     [("test", "test"), (42, "42"), ("x" * 100, "x" * 100), ("", None), (None, None)],
