@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from django.test import Client
 
 FEW, SENDS, LOOKS = 10_000, 100, 7
+# The send that is looked at has so many of the few: a page full of refused ones, too,
+# so that both sides show as many lines. So has a person, who gets four of all messages.
+LOOKED_AT = FEW // 4
+EACH_GETS = 4
 # Of each send; the rest was delivered.
 SHARES = """
-    CASE WHEN n %% 50 = 0 THEN 5 WHEN n %% 33 = 0 THEN 4 WHEN n %% 51 = 0 THEN 7
+    CASE WHEN n %% 40 = 0 THEN 5 WHEN n %% 33 = 0 THEN 4 WHEN n %% 51 = 0 THEN 7
     ELSE 3 END
 """
 
@@ -119,7 +123,8 @@ def _fill(count: int) -> tuple["Client", dict[str, str]]:
 
     from . import product
 
-    people, each = max(count // 10, 1000), count // SENDS
+    people, last = count // EACH_GETS, max(count // SENDS, LOOKED_AT)
+    each = (count - last) // (SENDS - 1)
     product.make_people(people)
     channel = product.make_channel(people)
     now = timezone.now()
@@ -135,7 +140,8 @@ def _fill(count: int) -> tuple["Client", dict[str, str]]:
         for number in range(SENDS)
     ]
     with connection.cursor() as cursor:
-        for send in sends:
+        for number, send in enumerate(sends):
+            first = 1 + number * each
             cursor.execute(
                 "INSERT INTO sends_delivery (send_id, channel_id, userid, openid,"
                 " status, reason, error, errcode, wechat_msgid, sent_at, receipt_at)"
@@ -143,19 +149,27 @@ def _fill(count: int) -> tuple["Client", dict[str, str]]:
                 " CASE s WHEN 7 THEN 'no_openid' ELSE '' END,"
                 " CASE s WHEN 4 THEN 'user block' ELSE '' END,"
                 " CASE s WHEN 5 THEN 43004 END, n, %s, %s"
-                f" FROM (SELECT n, {SHARES} AS s, 1 + (n * 7919) %% %s AS p"
-                " FROM generate_series(1, %s) AS n) AS numbered",
-                [send.pk, channel.pk, now, now, people, each],
+                f" FROM (SELECT n, {SHARES} AS s, 1 + (n::bigint * 7919) %% %s AS p"
+                " FROM generate_series(%s, %s) AS n) AS numbered",
+                [
+                    send.pk,
+                    channel.pk,
+                    now,
+                    now,
+                    people,
+                    first,
+                    first - 1 + (last if send is sends[-1] else each),
+                ],
             )
         cursor.execute(
             "UPDATE sends_send SET n_delivered = c.d, n_undelivered = c.u,"
-            " n_refused = c.r, n_skipped = c.s FROM (SELECT"
+            " n_refused = c.r, n_skipped = c.s FROM (SELECT send_id,"
             " count(*) FILTER (WHERE status = 3) AS d,"
             " count(*) FILTER (WHERE status = 4) AS u,"
             " count(*) FILTER (WHERE status = 5) AS r,"
             " count(*) FILTER (WHERE status = 7) AS s"
-            " FROM sends_delivery WHERE send_id = %s) AS c",
-            [sends[0].pk],
+            " FROM sends_delivery GROUP BY send_id) AS c"
+            " WHERE c.send_id = sends_send.id"
         )
         cursor.execute(
             "INSERT INTO sends_inboundevent (channel_id, key, event, openid, msgid,"
@@ -171,19 +185,21 @@ def _fill(count: int) -> tuple["Client", dict[str, str]]:
     user = get_user_model().objects.create_superuser("bench", "", "bench")
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(user)
-    last = sends[-1].pk
+    # The first whom the last send is to.
+    person = f"bench{1 + (1 + (SENDS - 1) * each) * 7919 % people}"
+    page = f"/console/sends/send/{sends[-1].pk}/"
     return client, {
         "dashboard": "/console/",
         "dashboard, live part": "/console/dashboard/live/",
         "dashboard, failures": "/console/dashboard/failures/",
         "sends": "/console/sends/send/",
-        "a send": f"/console/sends/send/{last}/",
-        "a send, progress": f"/console/sends/send/{last}/progress/",
-        "a send, the refused": f"/console/sends/send/{last}/?status=refused",
-        "a send, one person": f"/console/sends/send/{last}/?q=bench7",
-        "a person's history": "/console/sends/send/to/bench7/",
+        "a send": page,
+        "a send, progress": f"{page}progress/",
+        "a send, the refused": f"{page}?status=refused",
+        "a send, one person": f"{page}?q={person}",
+        "a person's history": f"/console/sends/send/to/{person}/",
         "recipients": "/console/users/recipient/",
-        "recipients, a search": "/console/users/recipient/?q=bench77",
+        "recipients, a search": "/console/users/recipient/?q=bench7",
         "events": "/console/sends/inboundevent/",
         "API: sends": "/api/sends/",
         "API: deliveries": f"/api/sends/{sends[-1].msgid}/deliveries/",

@@ -83,13 +83,15 @@ class RecipientAdmin(ConsoleAdmin):
         form.is_valid()
         asked = form.cleaned_data
         people = Recipient.objects.with_bindings()
-        if asked.get("q"):
-            people = people.matching(asked["q"])
         if asked.get("tag"):
             people = people.tagged(asked["tag"])
         if asked.get("channel"):
             people = people.bound_to(asked["channel"].pk)
-        page = people.page(asked.get("before"), asked.get("after"), PEOPLE_A_PAGE)
+        place = asked.get("before"), asked.get("after"), PEOPLE_A_PAGE
+        if asked.get("q"):
+            page = people.matching_page(asked["q"], *place)
+        else:
+            page = people.page(*place)
         query = request.GET.copy()
         query.pop("before", None)
         query.pop("after", None)
