@@ -94,11 +94,11 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
         # PostgreSQL's index for LIKE is by bytes, whatever the database's language.
         by_bytes = connections[self.db].vendor == "postgresql"
         place = before if after is None else after
-        beside = self.model._default_manager.filter(pk=place or 0).first()
-        back = after is not None and beside is not None
+        beside = place and self.model._default_manager.filter(pk=place).first()
+        back = after is not None and bool(beside)
         matching = self.matching(text).order_by().values("pk")
         sql, parameters = matching.query.sql_with_params()
-        if beside is not None:
+        if beside:
             than = "<" if back else ">"
             than = f"~{than}~" if by_bytes else than
             sql += f" AND users_recipient.userid {than} %s"
@@ -115,7 +115,7 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
         found = [people[pk] for pk in pks if pk in people]
         if back:
             return Page(found[::-1], newer=len(pks) > size, older=bool(found))
-        return Page(found, newer=beside is not None, older=len(pks) > size)
+        return Page(found, newer=bool(beside), older=len(pks) > size)
 
     def with_bindings(self) -> Self:
         """With their tags and openIDs at hand, two queries for all of them."""

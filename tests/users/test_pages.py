@@ -1,5 +1,6 @@
 import io
 import re
+from html import unescape
 
 import openpyxl
 import pytest
@@ -260,10 +261,10 @@ def test_pages_of_people_meet_without_a_gap(operator, first, expected):
         text = operator.get(address).content.decode()
         seen += re.findall(r'recipient/\d+/">([^<]+)</a>', text)
         older = re.search(r'rel="next" href="([^"]+)"', text)
-        address = changelist + older[1] if older else None
+        address = changelist + unescape(older[1]) if older else None
     newer = re.search(r'rel="prev" href="([^"]+)"', text)
     while newer:
-        text = operator.get(changelist + newer[1]).content.decode()
+        text = operator.get(changelist + unescape(newer[1])).content.decode()
         back = re.findall(r'recipient/\d+/">([^<]+)</a>', text) + back
         newer = re.search(r'rel="prev" href="([^"]+)"', text)
 
