@@ -24,6 +24,8 @@ PAGE: Final = 50
 # Speed is what happened in the last so many seconds.
 SPEED_WINDOW_S: Final = 30
 REASONS_KEPT_S: Final = 3600
+# A page that looks at a running send of a million asks every two seconds.
+LONG_S, RESTS_FOR = 0.1, 20
 FAILED: Final = (
     Status.REFUSED,
     Status.UNDELIVERED,
@@ -188,17 +190,27 @@ SKIPPED: Final = {
 def reasons(send: Send) -> list[Reason]:
     """Return why deliveries failed, the most frequent reason first.
 
-    One query over the send's rows; kept until a counter of the send changes.
+    One query over the send's rows; kept until more have failed. While a large send runs
+    it is not asked again before it has rested for much longer than it took.
     """
-    if not any(getattr(send, f"n_{status.name.lower()}") for status in FAILED):
+    failed = [getattr(send, f"n_{status.name.lower()}") for status in FAILED]
+    if not any(failed):
         return []
-    counters = ":".join(str(count) for count in send.counts.values())
-    key = f"send-reasons:{send.pk}:{counters}"
-    rows = send.archived_reasons if send.archived_at else cache.get(key)
-    if rows is None:
-        rows = kinds(send)
-        cache.set(key, rows, REASONS_KEPT_S)
+    rows = send.archived_reasons if send.archived_at else _kept(send, failed)
     return _merged(send, [(_Kind(*row[:4]), row[4]) for row in rows])
+
+
+def _kept(send: Send, failed: list[int]) -> list[list[Any]]:
+    key = f"send-reasons:{send.pk}"
+    now = time.time()
+    counted, rows, rests_until = cache.get(key, ([], [], 0.0))
+    rests = send.status == Send.Status.RUNNING and now < rests_until
+    if counted != failed and not rests:
+        rows = kinds(send)
+        took_s = time.time() - now
+        rest_s = RESTS_FOR * took_s if took_s >= LONG_S else 0.0
+        cache.set(key, (failed, rows, time.time() + rest_s), REASONS_KEPT_S)
+    return rows
 
 
 def kinds(send: Send) -> list[list[Any]]:
