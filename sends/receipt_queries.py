@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from .querysets import is_postgresql, stamp
+from .querysets import is_postgresql, numbers, stamp
 
 # A person's newest deliveries come first, so that the search ends at once. Only the
 # openid has an index: the msgid changes, and an index on it would slow sending down.
@@ -140,7 +140,14 @@ def write(changes: Sequence[Change]) -> set[int]:
         source = """unnest(%s::bigint[], %s::smallint[], %s::smallint[], %s::bigint[],
             %s::text[], %s::bigint[])
             AS r (id, before, status, msgid, error, event_id)"""
-        parameters: list[Any] = [list(column) for column in zip(*changes, strict=True)]
+        ids, before, statuses, msgids, errors, events = zip(*changes, strict=True)
+        parameters: list[Any] = [numbers(ids), numbers(before), numbers(statuses)]
+        parameters += [
+            numbers(msgids),
+            # `unnest` fills up with NULL.
+            list(errors) if any(errors) else None,
+            numbers(events),
+        ]
     else:
         source = """(SELECT value ->> 0 AS id, value ->> 1 AS before,
             value ->> 2 AS status, value ->> 3 AS msgid, value ->> 4 AS error,
@@ -148,7 +155,7 @@ def write(changes: Sequence[Change]) -> set[int]:
         parameters = [json.dumps(changes)]
     sql = f"""
         UPDATE sends_delivery SET status = r.status, receipt_at = e.received_at,
-            error = r.error, errcode = NULL,
+            error = coalesce(r.error, ''), errcode = NULL,
             wechat_msgid = coalesce(sends_delivery.wechat_msgid, r.msgid),
             sent_at = coalesce(sends_delivery.sent_at, sends_delivery.doubt_since)
         FROM {source} JOIN sends_inboundevent AS e ON e.id = r.event_id
@@ -164,17 +171,16 @@ def mark_applied(event_ids: Collection[int], at: datetime) -> None:
     """Mark events as applied, in one statement."""
     if not event_ids:
         return
-    ids = "ANY(%s)" if is_postgresql() else "(SELECT value FROM json_each(%s))"
-    operator = "=" if is_postgresql() else "IN"
+    chosen = sorted(event_ids)
+    if is_postgresql():
+        among, given = "= ANY(%s::bigint[])", numbers(chosen)
+    else:
+        among, given = "IN (SELECT value FROM json_each(%s))", json.dumps(chosen)
     sql = f"""
-        UPDATE sends_inboundevent SET status = 1, applied_at = %s
-        WHERE id {operator} {ids}
+        UPDATE sends_inboundevent SET status = 1, applied_at = %s WHERE id {among}
     """
-    chosen: Any = sorted(event_ids)
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql, [stamp(at), chosen if is_postgresql() else json.dumps(chosen)]
-        )
+        cursor.execute(sql, [stamp(at), given])
 
 
 def _aware(value: Any) -> datetime:
