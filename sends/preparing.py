@@ -114,16 +114,15 @@ def _wants_more(send_pk: int) -> bool:
 def _skip_duplicates(send_pk: int) -> None:
     # Not in the send's lock: of a million rows it takes seconds.
     with transaction.atomic():
-        _sort_in_memory()
+        _set_for_now("work_mem = '128MB'")  # or a million are sorted on the disk
         Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
 
 
-def _sort_in_memory() -> None:
-    """Let PostgreSQL sort a million openIDs without writing them to disk first, in this
-    transaction."""
+def _set_for_now(setting: str) -> None:
+    """Have PostgreSQL do so in this transaction."""
     if is_postgresql():
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL work_mem = '128MB'")
+            cursor.execute(f"SET LOCAL {setting}")
 
 
 def _take(send_pk: int) -> bool:
@@ -146,6 +145,9 @@ def _range(send_pk: int) -> int:
     Raises _Stopped or _TakenOver, and then nothing is changed.
     """
     with transaction.atomic():
+        # Rows, counters and cursor would be lost together. Whatever leaves is cut
+        # first, and that commit waits until all before it is on the disk.
+        _set_for_now("synchronous_commit = off")
         send = (
             Send.objects.half_prepared()
             .select_related("template")

@@ -322,6 +322,11 @@ class _Import:
         upload, people, problems = self.upload, block.people, block.problems
         failed = block.failed
         with transaction.atomic():
+            if connection.vendor == "postgresql":
+                # Rows and progress would be lost together, and the commit that ends the
+                # upload, before its file goes, waits for all of them.
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL synchronous_commit = off")
             if people:
                 problems = problems + (
                     merging.merge(block.gathered)
