@@ -203,6 +203,7 @@ def reasons(send: Send) -> list[Reason]:
 def _kept(send: Send, failed: list[int]) -> list[list[Any]]:
     key = f"send-reasons:{send.pk}"
     now = time.time()
+    rows: list[list[Any]]
     counted, rows, rests_until = cache.get(key, ([], [], 0.0))
     rests = send.status == Send.Status.RUNNING and now < rests_until
     if counted != failed and not rests:
