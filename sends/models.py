@@ -338,7 +338,8 @@ class Delivery(models.Model):
     No index holds a column that changes and the fill factor leaves half of each page
     free (migration 0002), so that PostgreSQL rewrites a row inside its page. The
     database does not look the send and the channel up for each row: that would be half
-    of what making one costs. Rows are committed with the counters of their send, and go with it.
+    of what making one costs. Rows are committed with their send's counters, and go
+    with it.
     """
 
     class Status(models.IntegerChoices):
