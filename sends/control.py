@@ -212,7 +212,7 @@ def resume(send: Send, by: str) -> None:
     """Go on where it stood. Raises WrongState."""
     now = timezone.now()
     send = Send.objects.get(pk=send.pk)
-    if send.started_at:
+    if send.prepared_at or send.started_at:
         status = Status.RUNNING
     elif send.scheduled_for and send.scheduled_for > now:
         status = Status.SCHEDULED
