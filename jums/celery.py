@@ -21,4 +21,3 @@ def _leave_the_program_alone(**_: object) -> None:
     # 90 ms at a time in which no thread of the worker moves.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)

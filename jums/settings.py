@@ -163,12 +163,9 @@ if CELERY_BROKER_URL.startswith("filesystem:"):
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_IGNORE_RESULT = True
-# A wake-up is taken off the queue when somebody wakes up: what is to be done stands in
-# rows, and the sweep finds it after a death. A drain of hours would otherwise run into
-# RabbitMQ's limit for an unconfirmed message, and a worker that comes back after a
-# crash of the broker would wait for confirmations that nobody can give any more.
-CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# After a crash of the broker there may be wake-ups that nobody can confirm any more.
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
