@@ -58,6 +58,7 @@ def merge(block: "Block") -> list[RowProblem]:
 
 def remove(people: Sequence[Person]) -> list[RowProblem]:
     """Delete the recipients themselves, with openIDs and tags; return the warnings.
+
     Past deliveries keep the userid as text. Must run in a transaction.
     """
     userids = list(dict.fromkeys(person.userid for person in people))
