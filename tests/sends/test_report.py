@@ -89,10 +89,13 @@ def test_a_send_that_runs_before_all_is_prepared_says_so(client, operator):
     deliver(send, Status.ACCEPTED)
 
     page = client.get(to(send)).content.decode()
+    Send.objects.filter(pk=send.pk).update(status=Send.Status.PAUSED)
+    paused = client.get(to(send)).content.decode()
     Send.objects.filter(pk=send.pk).update(prepared_at=timezone.now())
     later = client.get(to(send)).content.decode()
 
     assert "1 of 3 prepared so far" in page
+    assert "1 of 3 prepared so far" in paused
     assert "1 of 3" in later
     assert "prepared so far" not in later
 
