@@ -382,8 +382,7 @@ def run(
             return one.run(people, faults) | {"told": one.told}
         except BaseException:
             print("\n".join([f"seed {seed}:", *one.told]), file=sys.stderr)
-            for name in PROCESSES:
-                print(f"-- {name}\n{product.log(name)}", file=sys.stderr)
+            print(product.autopsy(), file=sys.stderr)
             raise
 
 

@@ -1,5 +1,6 @@
 """The product as processes of its own, each of which a test may kill."""
 
+import contextlib
 import json
 import os
 import signal
@@ -70,6 +71,8 @@ class Stack:
             "WECHAT_MP_BASE": sandbox.url,
             "WECHAT_OPEN_BASE": sandbox.url,
             "PYTHONWARNINGS": "ignore",
+            # At SIGABRT a process tells where each of its threads is: see `autopsy`.
+            "PYTHONFAULTHANDLER": "1",
         }
         if broker_url:
             self.environment["CELERY_BROKER_URL"] = broker_url
@@ -144,9 +147,20 @@ class Stack:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def log(self, name):
+    def autopsy(self):
+        """End every process; return its log, with where each of its threads was."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGABRT)
+        for process in self.running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
+        logs = ((name, self.log(name, 20_000)) for name in self.running)
+        return "\n".join(f"-- {name}\n{log}" for name, log in logs)
+
+    def log(self, name, size=4000):
         path = self.place / f"{name}.log"
-        return path.read_text()[-4000:] if path.exists() else ""
+        return path.read_text()[-size:] if path.exists() else ""
 
     def wait_for(self, condition, seconds, what):
         """Return the first true answer of `condition`, or fail with the logs."""
@@ -156,6 +170,5 @@ class Stack:
             if found:
                 return found
             if time.monotonic() > end:
-                logs = "\n".join(f"-- {n}\n{self.log(n)}" for n in ("web", "worker"))
-                raise AssertionError(f"{what}\n{logs}")
+                raise AssertionError(what)
             time.sleep(0.05)
