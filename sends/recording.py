@@ -38,6 +38,14 @@ class Book:
         """Keep an eye on a claim: its chunk is closed with its last result."""
         self._claims.append(claim)
 
+    def is_urgent(self) -> bool:
+        """Whether a claim is answered whole that is more urgent than another one: its
+        people are served, only nobody can see it yet."""
+        answered = [claim.send.priority for claim in self._claims if not claim.out]
+        if not answered:
+            return False
+        return min(answered) < max(claim.send.priority for claim in self._claims)
+
     def unfollowed(self, openid: str) -> None:
         """Note that WeChat says this person does not follow the account."""
         self._unfollowed.append(openid)

@@ -51,6 +51,8 @@ TOKENS_A_ROW: Final = 5
 stopping = threading.Event()
 
 FLUSH_S: Final = 0.5
+# The same while something urgent waits for it.
+URGENT_FLUSH_S: Final = 0.1
 CONTROL_S: Final = 0.3
 # What canceled sends left is settled beside a running one, a little at a time.
 SETTLE_S: Final = 1.0
@@ -225,7 +227,8 @@ class _Drain:
             waited = (now - flushed).total_seconds()
             results = len(self.book.results)
             many = self._backlog() if self.claimer.careful else 4000
-            if results and (not self.out or waited >= FLUSH_S or results >= many):
+            every = URGENT_FLUSH_S if self.book.is_urgent() else FLUSH_S
+            if results and (not self.out or waited >= every or results >= many):
                 self.book.flush()
                 flushed, results = now, 0
             if not self.out and not results and (self.closing or not more):

@@ -18,6 +18,7 @@ from sends import (
     control,
     preparing,
     querysets,
+    recording,
     sending,
     sweeping,
     turns,
@@ -474,6 +475,28 @@ def test_an_urgent_send_is_claimed_next_in_the_middle_of_a_large_one(channel, pr
     lease.release()
     sending.drain(channel.pk)
     assert counts(urgent) == {"accepted": 2}
+
+
+def test_what_is_urgent_is_written_without_waiting_for_the_large_one(channel, prepared):
+    prepared(count=30, priority=3)
+    lease = Lease.take(channel.pk)
+    claimer, book = claiming.Claimer(lease), recording.Book(lease)
+    large = claimer.claim(20, 20)
+    book.open(large.claim)
+    prepared(count=2, priority=1)
+    urgent = claimer.claim(20, 20)
+    book.open(urgent.claim)
+    (first, _), (second, _) = urgent.calls
+
+    book.final(urgent.claim, first, Delivery.Status.ACCEPTED, msgid=1)
+    assert not book.is_urgent()
+    book.final(urgent.claim, second, Delivery.Status.ACCEPTED, msgid=2)
+    assert book.is_urgent()
+    book.flush()
+    assert not book.is_urgent()
+    for number, (row, _call) in enumerate(large.calls):
+        book.final(large.claim, row, Delivery.Status.ACCEPTED, msgid=10 + number)
+    assert not book.is_urgent()
 
 
 @contextlib.contextmanager
