@@ -16,6 +16,7 @@ order, or for a message that somebody else sent; none of that may make a wrong r
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -46,6 +47,8 @@ APPLICABLE: Final = {RECEIPT, *FOLLOWED}
 
 # A larger batch is quicker, but SQLite lets nobody else write in the meantime.
 BATCH: Final = {"postgresql": 5000, "sqlite": 2000}
+# So many batches of a backlog at once: while one is in the database, we read another.
+LANES: Final = {"postgresql": 2, "sqlite": 1}
 GIVE_UP_AFTER: Final = timedelta(hours=24)
 # Younger events wait for the send's own answer before anything is guessed.
 GUESS_AFTER: Final = timedelta(seconds=15)
@@ -123,6 +126,29 @@ def apply_waiting(channel_pk: int) -> int:
     Safe to call at any time and from any number of workers at once.
     """
     limit = BATCH[connection.vendor]
+    taken, applied = _apply_batch(channel_pk, limit)
+    if taken < limit:
+        return applied
+    others = LANES[connection.vendor] - 1
+    if not others:
+        return applied + _apply_batches(channel_pk, limit)
+    with ThreadPoolExecutor(others, "receipts") as threads:
+        beside = [
+            threads.submit(_apply_beside, channel_pk, limit) for _ in range(others)
+        ]
+        applied += _apply_batches(channel_pk, limit)
+        return applied + sum(lane.result() for lane in beside)
+
+
+def _apply_beside(channel_pk: int, limit: int) -> int:
+    """Apply batches in a thread, with a connection of its own."""
+    try:
+        return _apply_batches(channel_pk, limit)
+    finally:
+        connection.close()
+
+
+def _apply_batches(channel_pk: int, limit: int) -> int:
     applied = 0
     while True:
         taken, done = _apply_batch(channel_pk, limit)
@@ -132,6 +158,7 @@ def apply_waiting(channel_pk: int) -> int:
 
 
 def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
+    """Apply a batch of events; return how many were taken, and applied."""
     with transaction.atomic():
         now = timezone.now()
         events = take(channel_pk, now, limit)
@@ -139,10 +166,12 @@ def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
         _follow(channel_pk, follows, now)
         receipts = [event for event in events if event.event in RECEIPTS]
         choices = {event.id for event in events if event.event in notices.CHOICES}
-        done, left = _apply_receipts(channel_pk, receipts, choices, now)
+        done, left, moves = _apply_receipts(channel_pk, receipts, choices, now)
         done |= choices | {event.id for event in follows}
         mark_applied(done, now)
         _put_back(left, now)
+        # At last: until the commit nobody else moves the counters of these sends.
+        Send.objects.all().move(moves)
     if events:
         log.info(
             "receipts channel=%s events=%s applied=%s waiting=%s",
@@ -156,9 +185,9 @@ def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
 
 def _apply_receipts(
     channel_pk: int, events: Sequence[Waiting], choices: Collection[int], now: datetime
-) -> tuple[set[int], list[Waiting]]:
-    """Write receipts, the ledger with people's `choices`, and counters; return the ids
-    of events done, and those left."""
+) -> tuple[set[int], list[Waiting], Moves]:
+    """Write receipts and the ledger with people's `choices`; return the ids of events
+    done, those left, and what the counters have to be moved by."""
     matches = [
         _Match(event, event.delivery_id, event.send_id, event.status)
         for event in events
@@ -184,7 +213,6 @@ def _apply_receipts(
         if change.id in changed:
             send_id = first[change.id].send_id
             moves[send_id, change.before, change.status] += 1
-    Send.objects.all().move(moves)
     outbox.received({send_id for send_id, _before, _after in moves}, changed)
 
     # Not changed: the row moved on under our hands; the event is tried again soon.
@@ -193,7 +221,7 @@ def _apply_receipts(
         for match in matches
         if match.before in TERMINAL or match.delivery_id in changed
     }
-    return done, [event for event in events if event.id not in done]
+    return done, [event for event in events if event.id not in done], moves
 
 
 def _change(match: _Match) -> Change:

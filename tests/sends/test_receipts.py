@@ -315,6 +315,24 @@ def test_counters_equal_rows_after_any_events(send, rows, first, second):
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_backlog_is_applied_a_few_batches_at_a_time(send, monkeypatch):
+    monkeypatch.setattr(receipts, "BATCH", {"postgresql": 20, "sqlite": 20})
+    other = SendFactory(channel=send.channel, template=send.template)
+    for n in range(300):
+        deliver([send, other][n % 2], f"o-{n}", wechat_msgid=n + 1)
+        push(send.channel, f"o-{n}", n + 1)
+    push(send.channel, "o-stranger", 9999)
+
+    assert receipts.apply_waiting(send.channel_id) == 300
+
+    send.refresh_from_db()
+    other.refresh_from_db()
+    assert send.n_delivered == other.n_delivered == 150
+    assert Send.objects.all().drift() == []
+    assert list(InboundEvent.objects.filter(status=0).values_list("msgid")) == [(9999,)]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_workers_at_the_same_time_apply_each_event_once(send):
     for n in range(300):
         deliver(send, f"o-{n}", wechat_msgid=n + 1)
