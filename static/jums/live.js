@@ -7,6 +7,8 @@
   "use strict";
 
   const LONGEST_MS = 60000;
+  // An answer that never comes must not end the refreshing.
+  const PATIENCE_MS = 15000;
 
   function keep(element) {
     if (element.dataset.liveKept) {
@@ -30,10 +32,13 @@
       }
       busy = true;
       let word = "";
+      const patience = new AbortController();
+      const enough = setTimeout(() => patience.abort(), PATIENCE_MS);
       try {
         const answer = await fetch(element.dataset.liveUrl, {
           headers: { "X-Requested-With": "live" },
           credentials: "same-origin",
+          signal: patience.signal,
         });
         // A login page is not news: after the session ended, leave what is there.
         if (answer.redirected || answer.status === 403) {
@@ -54,6 +59,7 @@
       } catch (error) {
         waitMs = Math.min(waitMs * 2, LONGEST_MS);
       }
+      clearTimeout(enough);
       busy = false;
       if (word === "reload") {
         window.location.reload();

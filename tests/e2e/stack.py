@@ -48,6 +48,13 @@ control.submit(send)
 print(json.dumps(send.pk))
 """
 
+SENDS = """
+from sends.models import Send
+
+asked = ("id", "status", "prepared_at", "prepare_lease_until", "submitted_at")
+print(json.dumps(list(Send.objects.values(*asked)), default=str))
+"""
+
 
 class Stack:
     """Database, web, worker and beat against a sandbox; logs below `place`."""
@@ -148,7 +155,12 @@ class Stack:
                 process.wait()
 
     def autopsy(self):
-        """End every process; return its log, with where each of its threads was."""
+        """End every process; return the sends, and each process's log with where its
+        threads were."""
+        try:
+            sends = self.ask(SENDS)
+        except Exception as error:  # whatever keeps it from telling is news as well
+            sends = repr(error)
         for process in self.running.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGABRT)
@@ -156,7 +168,7 @@ class Stack:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
         logs = ((name, self.log(name, 20_000)) for name in self.running)
-        return "\n".join(f"-- {name}\n{log}" for name, log in logs)
+        return "\n".join([f"{sends}", *(f"-- {name}\n{log}" for name, log in logs)])
 
     def log(self, name, size=4000):
         path = self.place / f"{name}.log"

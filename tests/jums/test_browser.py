@@ -55,6 +55,23 @@ def test_the_dashboard_shows_a_new_send_without_being_asked(page):
     assert "700 of 1,000" in page.inner_text("body")
 
 
+def test_an_answer_that_never_comes_does_not_end_the_refreshing(page):
+    page.clock.install()
+    page.reload()
+    asked = []
+    address = page.get_attribute("[data-live-url]", "data-live-url")
+    page.route(f"**{address}", lambda route: asked.append(route))
+    page.clock.run_for(12_000)
+    assert len(asked) == 1
+
+    page.unroute(f"**{address}")
+    SendFactory(title="Autumn news", status="running", n_waiting=300, n_accepted=700)
+    for _second in range(30):
+        page.clock.run_for(1_000)
+
+    page.wait_for_selector("text=Autumn news", timeout=15_000)
+
+
 def test_times_are_the_operators_own_from_the_second_page_on(page):
     template = TemplateFactory()
     type(template).objects.update(first_seen_at="2026-11-22T19:30:00Z")
