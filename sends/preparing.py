@@ -23,7 +23,15 @@ from channels_wechat.wechat.messages import CompiledMessage
 
 from . import audience, canary, outbox, problems
 from .models import Chunk, Delivery, Send
-from .querysets import SKIPPED, WAITING, Moves, Row, is_postgresql, stamp
+from .querysets import (
+    SKIPPED,
+    WAITING,
+    Moves,
+    Row,
+    is_postgresql,
+    set_for_now,
+    stamp,
+)
 from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
@@ -114,15 +122,8 @@ def _wants_more(send_pk: int) -> bool:
 def _skip_duplicates(send_pk: int) -> None:
     # Not in the send's lock: of a million rows it takes seconds.
     with transaction.atomic():
-        _set_for_now("work_mem = '128MB'")  # or a million are sorted on the disk
+        set_for_now("work_mem = '128MB'")  # or a million are sorted on the disk
         Send.objects.move(Delivery.objects.skip_duplicates(send_pk))
-
-
-def _set_for_now(setting: str) -> None:
-    """Have PostgreSQL do so in this transaction."""
-    if is_postgresql():
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL {setting}")
 
 
 def _take(send_pk: int) -> bool:
@@ -147,7 +148,7 @@ def _range(send_pk: int) -> int:
     with transaction.atomic():
         # Rows, counters and cursor would be lost together. Whatever leaves is cut
         # first, and that commit waits until all before it is on the disk.
-        _set_for_now("synchronous_commit = off")
+        set_for_now("synchronous_commit = off")
         send = (
             Send.objects.half_prepared()
             .select_related("template")

@@ -100,6 +100,13 @@ class Drift:
     rows: int
 
 
+def set_for_now(setting: str) -> None:
+    """Have PostgreSQL do so in this transaction."""
+    if is_postgresql():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL {setting}")
+
+
 def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
 

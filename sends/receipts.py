@@ -32,7 +32,7 @@ from users.models import OpenID
 
 from . import ledger, outbox
 from .models import Delivery, InboundEvent, Send
-from .querysets import Moves
+from .querysets import Moves, set_for_now
 from .receipt_queries import Change, Waiting, mark_applied, take, write
 
 log = logging.getLogger(__name__)
@@ -160,6 +160,8 @@ def _apply_batches(channel_pk: int, limit: int) -> int:
 def _apply_batch(channel_pk: int, limit: int) -> tuple[int, int]:
     """Apply a batch of events; return how many were taken, and applied."""
     with transaction.atomic():
+        # A crash would take back all of it: then the events wait again.
+        set_for_now("synchronous_commit = off")
         now = timezone.now()
         events = take(channel_pk, now, limit)
         follows = [event for event in events if event.event in FOLLOWED]
