@@ -23,7 +23,8 @@ def run(size: Size) -> list[Row]:
         from channels_wechat.api.v1 import JumsView, done
         from channels_wechat.business_channels import create_business_channel
         from jums import urls
-        from sends.models import AudienceRow, Send
+        from sends import preparing
+        from sends.models import Send
 
         from . import product, rivals
 
@@ -77,10 +78,10 @@ def run(size: Size) -> list[Row]:
         sent, empty = call("/v1/sent"), call("/bench/empty")
         sent(), empty()  # imports, connections
         sides = in_turn(size.rounds + 2, "ms", {"sent": sent, "empty": empty})
-        assert (
-            AudienceRow.objects.filter(send=Send.objects.latest("pk")).count()
-            == USERIDS
-        )
+        latest = Send.objects.latest("pk")
+        assert preparing.prepare(latest.pk)
+        latest.refresh_from_db()
+        assert (latest.n_waiting, latest.total) == (USERIDS, USERIDS)
         return [
             Row(
                 f"POST /v1/sent with {USERIDS} userids / an empty authenticated view",

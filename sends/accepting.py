@@ -40,7 +40,7 @@ from templates_mgmt.models import GeneralTemplate, Template
 from users.models import Segment, UserList
 
 from . import control, outbox, targets
-from .models import Send, Strategy
+from .models import GivenIDs, Send, Strategy
 from .requested import IDS_AT_MOST, Message, Options, Targets, every_text
 
 log = logging.getLogger(__name__)
@@ -115,13 +115,15 @@ def accept(
             send = _new_send(sender, message, template, options, context, sends)
             send.broadcast, send.step = audience is None, step
             if audience is not None and not step:
-                send.audience = Send.Audience.ROWS
+                send.audience = targets.kind_of(audience)
             _store(send, message.name, review=sender.review)
             sends.append(send)
             if step:
                 pass  # its people are those whom the step before will not have reached
             elif openids is not None:
-                targets.stage_openids(send, openids)
+                targets.keep(send, GivenIDs.Kind.OPENID, openids)
+            elif send.audience == Send.Audience.IDS and audience is not None:
+                targets.keep(send, GivenIDs.Kind.USERID, audience.userids)
             elif audience is not None:
                 targets.stage_users(
                     send, audience.userids, audience.tags, sender.key, context.segment

@@ -138,6 +138,7 @@ def source(send: Send) -> Source:
         Send.Audience.ALL: _everyone,
         Send.Audience.TAGS: _tagged,
         Send.Audience.ROWS: _listed,
+        Send.Audience.IDS: _given,
     }
     lines = builders[Send.Audience(send.audience)](send)
     return _accepting(send, _protected(send, lines))
@@ -354,6 +355,31 @@ def _tagged(send: Send) -> Source:
 
 
 def _listed(send: Send) -> Source:
+    return _of_lines(send, "sends_audiencerow")
+
+
+def _given(send: Send) -> Source:
+    """The ids of a request; the line's place among them is its id."""
+    if is_postgresql():
+        each = """json_array_elements_text(g.ids::json)
+            WITH ORDINALITY AS given (value, place)"""
+        place, nothing = "given.place", "NULL::jsonb"
+    else:
+        each = "json_each(g.ids) AS given"
+        place, nothing = "given.key + 1", "NULL"
+    return _of_lines(
+        send,
+        f"""(
+            SELECT g.send_id, {place} AS id, {place} AS row,
+                CASE WHEN g.kind = 'userid' THEN given.value ELSE '' END AS userid,
+                CASE WHEN g.kind = 'openid' THEN given.value ELSE '' END AS openid,
+                {nothing} AS variables
+            FROM sends_givenids g CROSS JOIN {each}
+        )""",
+    )
+
+
+def _of_lines(send: Send, lines: str) -> Source:
     # A line gives a userid, an openid, or both; an openid counts as it stands. One
     # that we know from another channel alone can only be a mistake.
     select = f"""
@@ -375,7 +401,7 @@ def _listed(send: Send) -> Source:
                 WHEN o.id IS NULL THEN 'no_openid'
                 ELSE '' END AS reason,
             CASE WHEN o.followed IS FALSE THEN 1 ELSE 0 END AS unfollowed
-        FROM sends_audiencerow a
+        FROM {lines} AS a
         LEFT JOIN users_recipient r ON r.userid = a.userid AND a.userid <> ''
         LEFT JOIN users_openid o ON o.recipient_id = r.id AND o.channel_id = %s
         WHERE a.send_id = %s

@@ -18,7 +18,7 @@ from channels_wechat.models import Channel
 from channels_wechat.wechat.messages import placeholders
 
 from . import audience, outbox
-from .models import AudienceRow, Chunk, Send
+from .models import AudienceRow, Chunk, GivenIDs, Send
 from .problems import sentence
 from .waking import wake_on_commit
 
@@ -261,6 +261,7 @@ def cancel(send: Send, by: str) -> None:
             resume_at=None,
         )
         outbox.never_prepared(Send.objects.get(pk=send.pk), 7)
+        GivenIDs.objects.filter(send=send.pk).delete()
         wake_on_commit("drain", send.channel_id)
     log.info("canceled send=%s by=%s", send.msgid, by)
 

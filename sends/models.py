@@ -47,6 +47,7 @@ class Send(models.Model):
         ALL = "all", _("Everyone bound to the channel")
         TAGS = "tags", _("People with one of the tags")
         ROWS = "rows", _("A list or a file")
+        IDS = "ids", _("The userids or openIDs of a request")
 
     class PauseCode(models.TextChoices):
         OPERATOR = "operator", _("Paused by an operator")
@@ -266,6 +267,26 @@ class AudienceRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.row}: {self.userid or self.openid}"
+
+
+class GivenIDs(models.Model):
+    """Whom a request named: the lines of an audience in one row, so that the request
+    need not wait for a thousand. They stay until each is a delivery, or none will be.
+    """
+
+    class Kind(models.TextChoices):
+        USERID = "userid", "userid"
+        OPENID = "openid", "openid"
+
+    send = models.OneToOneField(
+        Send, models.CASCADE, primary_key=True, related_name="given_ids"
+    )
+    kind = models.CharField(max_length=6, choices=Kind.choices)
+    # A list, as text: nobody looks into it before the send is prepared.
+    ids = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.kind}s of send {self.send_id}"
 
 
 class Chunk(models.Model):

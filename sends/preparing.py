@@ -22,7 +22,7 @@ from django.utils import timezone
 from channels_wechat.wechat.messages import CompiledMessage
 
 from . import audience, canary, outbox, problems
-from .models import Chunk, Delivery, Send
+from .models import Chunk, Delivery, GivenIDs, Send
 from .querysets import (
     SKIPPED,
     WAITING,
@@ -299,6 +299,8 @@ def _cut(send_pk: int, *, whole: bool = False) -> bool:
             wake_on_commit("drain", send.channel_id)
         if whole and not more:
             changes |= {"prepared_at": now, "prepare_lease_until": None}
+            if send.audience == Send.Audience.IDS:
+                GivenIDs.objects.filter(send=send).delete()  # each has its delivery
         Send.objects.filter(pk=send.pk).update(**changes)
         Send.objects.finish([send.pk])
     if whole and not more:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from . import outbox
 from .control import WrongState
-from .models import Send
+from .models import GivenIDs, Send
 from .waking import wake_on_commit
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def reject(send: Send, by: User, note: str) -> None:
         _decide(waiting, by, status=Status.REJECTED, review_note=note, finished_at=now)
         for one in waiting:
             outbox.never_prepared(one, 1, outbox.REJECTED, note)
+        GivenIDs.objects.filter(send__in=waiting).delete()
     log.info("rejected send=%s by=%s", send.msgid, by.get_username())
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
 
@@ -47,23 +47,20 @@ def insert(send_pk: int, lines: Sequence[Line]) -> None:
         cursor.execute(sql, [send_pk, json.dumps(lines, ensure_ascii=False)])
 
 
-def insert_ids(
-    send_pk: int, column: Literal["userid", "openid"], ids: Sequence[str]
-) -> None:
+def insert_userids(send_pk: int, userids: Sequence[str]) -> None:
     """Add lines that name a person and nothing else, numbered from 1, in one statement.
 
     The database takes a list of texts for half the time of a list of lines.
     """
-    if not ids:
+    if not userids:
         return
-    userid, openid = ("given.id", "''") if column == "userid" else ("''", "given.id")
     if is_postgresql():
         given = "json_array_elements_text(%s::json) WITH ORDINALITY AS given (id, n)"
     else:
         given = "(SELECT value AS id, key + 1 AS n FROM json_each(%s)) AS given"
     sql = f"""
         INSERT INTO sends_audiencerow (send_id, "row", userid, openid)
-        SELECT %s, n, {userid}, {openid} FROM {given} ORDER BY n
+        SELECT %s, n, id, '' FROM {given} ORDER BY n
     """
     with connection.cursor() as cursor:
-        cursor.execute(sql, [send_pk, json.dumps(ids, ensure_ascii=False)])
+        cursor.execute(sql, [send_pk, json.dumps(userids, ensure_ascii=False)])

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sends.models import AudienceRow, Send
+from sends.models import GivenIDs, Send
 from tests.api_fixture import basic
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_the_same_call_is_done_once_and_answered_twice_alike(call, processes):
     assert (status, first["code"]) == (200, 0)
     assert again == (status, first)
     assert Send.objects.get().msgid == first["msgid"]
-    assert AudienceRow.objects.count() == 1
+    assert GivenIDs.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -118,7 +118,7 @@ def test_of_two_different_calls_one_is_done_and_the_other_409(call, processes):
     (_, done), (status, refused) = sorted(answers, key=lambda answer: answer[0])
     assert (done["code"], status, refused["code"]) == (0, 409, 4004)
     assert Send.objects.get().msgid == done["msgid"]
-    assert AudienceRow.objects.count() == 1
+    assert GivenIDs.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -185,7 +185,7 @@ def test_each_target_gets_each_message(shop):
 
     (part,) = send.parts.all()
     assert [send.data["thing1"], part.data["thing1"]] == ["a", "b"]
-    assert [one.rows.get().userid for one in (send, part)] == [shop.userid] * 2
+    assert [one.given_ids.ids for one in (send, part)] == [f'["{shop.userid}"]'] * 2
 
 
 @pytest.mark.parametrize(
