@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"[0-9a-f]{24}\Z")
 SEEN_EVERY = timedelta(minutes=1)
-# What nobody needs to know which channel it is.
-UNNAMED = (
-    "app_secret",
-    "callback_token",
-    "encoding_aes_key",
-    "previous_aes_key",
-    "findings",
-)
+# What a request needs to know of a channel.
+NAMED = ("code", "enabled", "templates_refreshed_at")
 
 
 def create_business_channel(
@@ -104,9 +98,9 @@ def usable_channels(row: BusinessChannel) -> list[Channel]:
 
 
 def enabled_channels(row: BusinessChannel) -> list[Channel]:
-    """Return the same or an empty list, to name them by: their secrets are not read,
-    as each would be decrypted, and come by a query if they are asked for."""
-    return list(row.channels.filter(enabled=True).defer(*UNNAMED).order_by("pk"))
+    """Return the same or an empty list, to name them by: of the many columns only
+    `NAMED` are read, and each other one comes by a query if it is asked for."""
+    return list(row.channels.filter(enabled=True).only(*NAMED).order_by("pk"))
 
 
 def usable(channels: list[Channel]) -> list[Channel]:

@@ -46,6 +46,15 @@ from .requested import IDS_AT_MOST, Message, Options, Targets, every_text
 log = logging.getLogger(__name__)
 
 RETRACT_WITHIN: Final = timedelta(hours=24)
+# What is checked and written down of a template; its text and example are long.
+TEMPLATE_COLUMNS: Final = (
+    "channel",
+    "template_id",
+    "kind",
+    "title",
+    "fields",
+    "removed_at",
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,16 @@ def learn_templates(sender: BusinessChannel) -> list[Channel]:
     its template; return all that it may use. Asks WeChat: call it outside of
     transactions."""
     channels = enabled_channels(sender)
-    unknown = [one for one in channels if one.templates_refreshed_at is None]
-    for channel in unknown:
+    unknown = [one.pk for one in channels if one.templates_refreshed_at is None]
+    if not unknown:
+        return channels
+    for channel in Channel.objects.filter(pk__in=unknown).order_by("pk"):
         try:
             refreshing.refresh(channel)
         except WeChatError as error:
             log.warning("not refreshed channel=%s error=%s", channel.code, error)
     # WeChat may have taken its time: somebody may have disabled one by now.
-    return enabled_channels(sender) if unknown else channels
+    return enabled_channels(sender)
 
 
 def accept(
@@ -203,6 +214,7 @@ def _templates(channels: Sequence[Channel], message: Message) -> list[Template]:
     found = list(
         Template.objects.current()
         .filter(channel__in=of, template_id=message.template_id)
+        .only(*TEMPLATE_COLUMNS)
         .order_by("channel_id")
     )
     for template in found:
