@@ -20,7 +20,7 @@ from channels_wechat.wechat.messages import placeholders
 from . import audience, outbox
 from .models import AudienceRow, Chunk, GivenIDs, Send
 from .problems import sentence
-from .waking import wake_on_commit
+from .waking import wake_beside_on_commit, wake_on_commit
 
 log = logging.getLogger(__name__)
 Status = Send.Status
@@ -128,7 +128,7 @@ def store_submitted(send: Send, *, review: bool = False) -> None:
     send.submitted_at = timezone.now()
     send.save(force_insert=True)
     if send.status == Status.PREPARING:
-        wake_on_commit("prepare", send.pk)
+        wake_beside_on_commit("prepare", send.pk)
     log.info("submitted send=%s status=%s", send.msgid, send.status)
 
 

@@ -1,7 +1,11 @@
 """Wake-up calls to workers. One may get lost: the sweep calls again."""
 
+import contextlib
 import logging
-from typing import Literal
+import queue
+import threading
+import time
+from typing import Final, Literal
 
 from celery import current_app
 from django.conf import settings
@@ -18,6 +22,16 @@ Task = Literal[
     "check_values",
     "tell_statuses",
 ]
+
+# A broker that is down holds each call up for seconds. More need not wait for that:
+# they expire.
+BESIDE_AT_MOST: Final = 1000
+# Calls one after the other take a third of the time of calls here and there, and leave
+# the processor to the requests meanwhile.
+PAUSE_S: Final = 0.05
+_beside: queue.Queue[tuple[Task, int]] = queue.Queue(BESIDE_AT_MOST)
+_starting = threading.Lock()
+_thread: threading.Thread | None = None
 
 
 def wake(task: Task, pk: int, *, delay_s: int = 0) -> None:
@@ -37,3 +51,31 @@ def wake(task: Task, pk: int, *, delay_s: int = 0) -> None:
 def wake_on_commit(task: Task, pk: int) -> None:
     """The same once the transaction is committed: a worker shall find its rows."""
     transaction.on_commit(lambda: wake(task, pk))
+
+
+def wake_beside_on_commit(task: Task, pk: int) -> None:
+    """The same by a thread of this process: a caller over the API does not wait for the
+    broker, however slow it is. At once, or a moment later if calls come in a row."""
+    transaction.on_commit(lambda: _put_aside(task, pk))
+
+
+def _put_aside(task: Task, pk: int) -> None:
+    global _thread
+    with _starting:
+        # Started at the first need, so in each process after it was forked.
+        if _thread is None or not _thread.is_alive():
+            _thread = threading.Thread(target=_run, name="waking", daemon=True)
+            _thread.start()
+    try:
+        _beside.put_nowait((task, pk))
+    except queue.Full:
+        log.warning("no wake-up task=%s error=too many", task)
+
+
+def _run() -> None:
+    while True:
+        wake(*_beside.get())
+        with contextlib.suppress(queue.Empty):
+            while True:
+                wake(*_beside.get_nowait())
+        time.sleep(PAUSE_S)
