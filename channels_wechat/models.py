@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from .querysets import ChannelQuerySet
 from .secrets import SecretField
 from .wechat.crypto import make_encoding_aes_key, make_token
 
@@ -141,6 +142,8 @@ class Channel(models.Model):
     checked_at = models.DateTimeField(null=True, editable=False)
     findings = models.JSONField(default=list, editable=False)
 
+    objects = ChannelQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("channel")
         verbose_name_plural = _("channels")
@@ -158,6 +161,11 @@ class Channel(models.Model):
             self.callback_token = self.callback_token or make_token()
             self.encoding_aes_key = self.encoding_aes_key or make_encoding_aes_key()
         super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            Channel.objects.filter(pk=self.pk).lock()
+            return super().delete(*args, **kwargs)
 
     @property
     def status(self) -> str:

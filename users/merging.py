@@ -15,6 +15,8 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
+from channels_wechat.models import Channel
+
 from .models import Follower, OpenID, Recipient, RecipientTag
 from .rows import Person, RowProblem
 
@@ -46,9 +48,12 @@ def merge(block: "Block") -> list[RowProblem]:
         _stage(cursor, "upload_people", block.people.values())
         if mode == "del":
             return _delete_values(cursor, block, _find_people(cursor), now)
+        channels = {channel for _userid, channel in block.openids}
+        Channel.objects.keep(channels)
         known, new = _set_people(cursor, block, now)
         # Whether a new openID follows is known only if an event or a list said so.
-        to_copy = {} if _has_followers(block) else new
+        has_followers = Follower.objects.filter(channel__in=channels).exists()
+        to_copy = {} if has_followers else new
         _copy_openids(cursor, block, to_copy, str(now))
         _set_openids(cursor, block, known if to_copy else known | new, now)
         _copy_tags(cursor, block, new)
@@ -261,11 +266,6 @@ def _tags(block: Block, pks: Mapping[str, int]) -> Iterator[tuple[int, str]]:
         if pk := pks.get(userid):
             for name in names:
                 yield pk, name
-
-
-def _has_followers(block: Block) -> bool:
-    channels = {channel for _userid, channel in block.openids}
-    return Follower.objects.filter(channel__in=channels).exists()
 
 
 def _copy_openids(

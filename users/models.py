@@ -77,7 +77,12 @@ class RecipientTag(models.Model):
 
 
 class OpenID(models.Model):
-    """How a channel knows a recipient. One per channel and recipient."""
+    """How a channel knows a recipient. One per channel and recipient.
+
+    Whoever adds one keeps the channel (`ChannelQuerySet.keep`), once for all that are
+    added together, and whoever deletes a channel locks it before anything else: to have
+    the database look for the channel of each row was a fourth of its work.
+    """
 
     channel = models.ForeignKey(
         Channel,
@@ -85,6 +90,7 @@ class OpenID(models.Model):
         related_name="openids",
         verbose_name=_("channel"),
         db_index=False,  # openid_once_per_channel begins with it
+        db_constraint=False,  # see above
     )
     recipient = models.ForeignKey(
         Recipient,
@@ -111,6 +117,11 @@ class OpenID(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel_id}: …{self.openid[-4:]}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            Channel.objects.keep([self.channel_id])
+            super().save(*args, **kwargs)
 
 
 def upload_path(upload: "Upload", filename: str) -> str:

@@ -391,6 +391,7 @@ def _write(
         unique_fields=["recipient", "bind"],
         update_fields=["phone", "email"],
     )
+    Channel.objects.keep({openid.channel_id for openid in openids})
     OpenID.objects.bulk_create(
         openids,
         update_conflicts=True,

@@ -2,8 +2,9 @@ import threading
 import time
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
+from channels_wechat.models import Channel
 from tests.factories import ChannelFactory, OpenIDFactory, RecipientFactory, TagFactory
 from users import merging, opting
 from users.models import OpenID, Recipient, RecipientTag
@@ -77,6 +78,94 @@ def test_a_recipient_that_is_added_while_it_is_deleted_comes_back(delete, row):
 
     assert counts() == [1, 1, 1]
     assert Recipient.objects.get().openids.get().openid == row.openid
+
+
+def add_by_upload(channel):
+    row = Person(1, "u1", channel.pk, f"o{1:027d}", (), "", "")
+    with transaction.atomic():
+        merging.merge(merging.gather([row], "set"))
+
+
+def add_by_api(channel):
+    item = {"userid": "u1", "set": {"wechatoa": {channel.code: f"o{1:027d}"}}}
+    assert opting.opt([item], None).success == ["u1"]
+
+
+def add_in_the_console(channel):
+    OpenIDFactory(channel=channel, recipient__userid="u1")
+
+
+def delete_one(channel):
+    channel.delete()
+
+
+def delete_many(channel):
+    Channel.objects.filter(pk=channel.pk).delete()
+
+
+ADDITIONS = [add_by_upload, add_by_api, add_in_the_console]
+
+
+@pytest.mark.parametrize("delete", [delete_one, delete_many])
+@pytest.mark.parametrize("add", ADDITIONS)
+def test_no_openid_of_a_deleted_channel_is_left(add, delete):
+    channel = ChannelFactory()
+    add(channel)
+    assert OpenID.objects.get().channel == channel
+
+    delete(channel)
+
+    assert counts() == [1, 0, 0]
+
+
+# The API does not even find it.
+@pytest.mark.parametrize("add", [add_by_upload, add_in_the_console])
+def test_nothing_is_added_to_a_channel_that_is_gone(add):
+    channel = ChannelFactory()
+    Channel.objects.filter(pk=channel.pk).delete()
+
+    with pytest.raises(IntegrityError):
+        add(channel)
+
+    assert not OpenID.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.parametrize("delete", [delete_one, delete_many])
+@pytest.mark.parametrize("add", ADDITIONS)
+def test_an_openid_that_is_added_while_its_channel_is_deleted_goes_along(add, delete):
+    channel = ChannelFactory()
+
+    with transaction.atomic():
+        add(channel)
+        other = started(lambda: delete(channel))
+    other.join()
+
+    assert counts() == [1, 0, 0]
+    assert not Channel.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+@pytest.mark.parametrize("delete", [delete_one, delete_many])
+@pytest.mark.parametrize("add", ADDITIONS)
+def test_no_openid_is_added_to_a_channel_that_is_being_deleted(add, delete):
+    channel = ChannelFactory()
+    failures = []
+
+    def try_to_add():
+        try:
+            add(Channel(pk=channel.pk, code=channel.code))
+        except IntegrityError as error:
+            failures.append(error)
+
+    with transaction.atomic():
+        delete(Channel.objects.get())
+        other = started(try_to_add)
+        assert other.is_alive()
+    other.join()
+
+    assert len(failures) == 1
+    assert not OpenID.objects.exists()
 
 
 def started(work):
