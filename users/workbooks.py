@@ -15,10 +15,10 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from django.utils.translation import gettext_lazy as _
 
@@ -216,6 +216,20 @@ def open_table(path: Path, name: str = "") -> "Table":
     return Table(path, check_kind(path, name or path.name))
 
 
+class Columns(NamedTuple):
+    """Rows that came together, without a problem in any cell, by column."""
+
+    numbers: Sequence[int]
+    columns: list[list[str]]
+
+    def rows(self) -> "Iterator[Row]":
+        for number, *cells in zip(self.numbers, *self.columns, strict=True):
+            yield number, cells
+
+
+Row = tuple[int, list[Cell]]
+
+
 class Table:
     """Rows of a file. Iterating raises BadFile where the file cannot be read on."""
 
@@ -269,8 +283,13 @@ class Table:
             if pipe is not None:
                 pipe.close()
 
-    def __iter__(self) -> Iterator[tuple[int, list[Cell]]]:
+    def __iter__(self) -> Iterator[Row]:
         """Yield (row number as Excel shows it, one cell per column); no blank rows."""
+        for some in self.some():
+            yield from some.rows() if isinstance(some, Columns) else some
+
+    def some(self) -> Iterator[Columns | list[Row]]:
+        """Yield the same rows, as many at a time as came together."""
         while True:
             message = self._next()
             if "end" in message:
@@ -278,14 +297,22 @@ class Table:
                 return
             # The zip directory may have told a lie about the total.
             self.bytes_done = min(message["done"], self.bytes_total)
-            for cells in message["rows"]:
-                number = cells.pop()
-                if list in map(type, cells):
-                    cells[:] = [
-                        CellProblem(*cell) if type(cell) is list else cell
-                        for cell in cells
-                    ]
-                yield number, cells
+            if "rows" in message:
+                yield [_row(cells) for cells in message["rows"]]
+            else:
+                yield self._columns(message["numbers"], message["bytes"])
+
+    def _columns(self, numbers: list[int], length: int) -> Columns:
+        while len(self._buffer) < length:
+            self._read()
+        cells = self._buffer[:length].decode().split("\0")
+        del self._buffer[:length]
+        # [first] or all of them.
+        rows = len(cells) // len(self.columns)
+        return Columns(
+            numbers if len(numbers) == rows else range(numbers[0], numbers[0] + rows),
+            [cells[start : start + rows] for start in range(0, len(cells), rows)],
+        )
 
     def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(self._line())
@@ -294,22 +321,25 @@ class Table:
         return message
 
     def _line(self) -> bytes:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            self._read()
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
+
+    def _read(self) -> None:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)
-        searched = 0
-        while (end := self._buffer.find(b"\n", searched)) < 0:
-            searched = len(self._buffer)
-            if not waiting.poll(SILENCE_SECONDS * 1000):
-                raise BadFile("too_slow")
-            block = os.read(descriptor, 1 << 18)
-            if not block:
-                raise self._death()
-            self._buffer += block
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return line
+        if not waiting.poll(SILENCE_SECONDS * 1000):
+            raise BadFile("too_slow")
+        block = os.read(descriptor, 1 << 18)
+        if not block:
+            raise self._death()
+        self._buffer += block
 
     def _death(self) -> BadFile:
         """Return what a process that ended without a last word died of."""
@@ -323,3 +353,11 @@ class Table:
             return BadFile("too_much_memory", {"limit": 300})
         logger.error("reading process died exit=%s %s", code, words[-2000:])
         return BadFile("unreadable")
+
+
+def _row(cells: list[Any]) -> Row:
+    """Return a row that was told cell by cell, its number behind them."""
+    number = cells.pop()
+    return number, [
+        CellProblem(*cell) if type(cell) is list else cell for cell in cells
+    ]

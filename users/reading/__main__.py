@@ -1,32 +1,25 @@
-"""`python -m users.reading KIND PATH`: a table as lines of JSON on standard output.
+"""`python -m users.reading KIND PATH`: a table on standard output, see `telling`."""
 
-The first line is `{"columns": [name], "total": bytes}`, then come
-`{"done": bytes, "rows": [[cell, …, row number]]}`, where a cell is a text or, for a
-problem, `[code, value]`, and the last line is `{"end": rows}`. Wherever the file cannot
-be taken the last line is `{"bad": code, "params": {}}`.
-"""
-
-import json
 import struct
 import sys
 import traceback
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from xml.parsers import expat
 
-from .cells import Cell, Refused
+from .cells import Cell, Refused, Row, Run
 from .csvfile import CsvTable
+from .telling import Teller, say
 from .xlsx import MAX_COLUMNS, MAX_ROW, XlsxTable
 
 # A million rows of a workbook take a third of it.
 MEMORY_BYTES = 300 << 20
 # Of the processor, not on the clock: a million rows take about ten.
 CPU_SECONDS = 300
-_LINE_CHARACTERS = 60_000
 # What the standard library says of files that are no longer what they were.
 DAMAGED = (
     zipfile.BadZipFile,
@@ -39,8 +32,6 @@ DAMAGED = (
     UnicodeDecodeError,
     OSError,  # a place in the file that is before its beginning
 )
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def limit_ourselves() -> None:
@@ -59,68 +50,47 @@ def limit_ourselves() -> None:
         resource.setrlimit(what, (limit, limit))
 
 
-def say(message: dict[str, Any]) -> None:
-    sys.stdout.write(f"{_encode(message)}\n")
-    sys.stdout.flush()
+def header(items: Iterator[Row | Run]) -> tuple[list[str], Iterator[Row | Run]]:
+    """Return the column names of the first row with content, and what comes after it.
 
-
-def header(rows: Iterator[tuple[int, list[Cell]]]) -> list[str]:
-    """Return the column names of the first row with content, no blank ones at the end.
-
-    A column without a name inside the table is "".
+    A column without a name inside the table is ""; there are none at the end.
     """
-    for _number, cells in rows:
-        if not any(cells):
-            continue
-        names: list[str] = []
-        for at, cell in enumerate(cells):
-            if not isinstance(cell, str):
-                raise Refused("bad_header", column=at + 1, value=cell.value)
-            if cell and cell in names:
-                raise Refused("double_column", column=cell[:60])
-            names.append(cell)
-        while not names[-1]:
-            names.pop()
-        if len(names) > MAX_COLUMNS:
-            raise Refused("too_many_columns", limit=MAX_COLUMNS)
-        return names
+    for item in items:
+        rows = item.rows() if isinstance(item, Run) else iter((item,))
+        for _number, cells in rows:
+            if any(cells):
+                return _names(cells), chain(rows, items)
     raise Refused("empty")
 
 
+def _names(cells: list[Cell]) -> list[str]:
+    names: list[str] = []
+    for at, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            raise Refused("bad_header", column=at + 1, value=cell.value)
+        if cell and cell in names:
+            raise Refused("double_column", column=cell[:60])
+        names.append(cell)
+    while not names[-1]:
+        names.pop()
+    if len(names) > MAX_COLUMNS:
+        raise Refused("too_many_columns", limit=MAX_COLUMNS)
+    return names
+
+
 def tell(table: XlsxTable | CsvTable) -> None:
-    rows = table.rows()
-    columns = header(rows)
-    width = len(columns)
+    columns, items = header(table.rows())
     say({"columns": columns, "total": table.bytes_total})
-    count = characters = 0
-    told: list[list[Cell | int]] = []
+    teller = Teller(len(columns))
     try:
-        for number, cells in rows:
-            if len(cells) > width:
-                del cells[width:]
-            if not any(cells):
-                continue
-            if number > MAX_ROW:
+        for item in items:
+            if not isinstance(item, Run) and item[0] > MAX_ROW and any(item[1]):
                 raise Refused("too_many_rows", limit=MAX_ROW)
-            if len(cells) < width:
-                cells.extend([""] * (width - len(cells)))
-            count += 1
-            characters += sum(map(len, cells))
-            cells.append(number)  # type: ignore[arg-type]  # spares a list for each row
-            told.append(cells)  # type: ignore[arg-type]  # as above
-            if characters > _LINE_CHARACTERS:
-                _say_rows(table.bytes_done, told)
-                characters = 0
+            teller.add(table.bytes_done, item)
     finally:
         # What was good before the file broke is told all the same.
-        _say_rows(table.bytes_done, told)
-    say({"end": count})
-
-
-def _say_rows(done: int, told: list[list[Cell | int]]) -> None:
-    if told:
-        say({"done": done, "rows": told})
-        told.clear()
+        teller.tell(table.bytes_done)
+    say({"end": teller.count})
 
 
 def without_values(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -40,6 +41,22 @@ class CellProblem(NamedTuple):
 
 
 Cell = str | CellProblem
+Row = tuple[int, list[Cell]]
+
+
+class Run:
+    """Rows one below the other without a problem in any cell, by column."""
+
+    def __init__(self, numbers: list[int], columns: list[list[str]]) -> None:
+        self.numbers = numbers
+        self.columns = columns
+
+    def rows(self) -> Iterator[Row]:
+        for number, cells in zip(
+            self.numbers, zip(*self.columns, strict=True), strict=True
+        ):
+            yield number, [*cells]
+
 
 _PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})").fullmatch
 _NUMBER = re.compile(

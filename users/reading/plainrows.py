@@ -8,7 +8,7 @@ the first row that is written in another way it gives up, and the parser goes on
 import codecs
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 # What XML lets stand as it is; a carriage return it would change into a line feed.
 _PLAIN: Final = r"[^<>&\x00-\x08\x0b-\x1f\ufffe\uffff]*"
@@ -49,6 +49,10 @@ _COLUMNS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 # A row that does not end within so much is for the parser.
 _PATIENCE: Final = 256 * 1024
+# After so many rows that are alike, all that follow are looked for at once, at first in
+# so many characters, then in twice as many and so on.
+_STREAK: Final = 8
+_NEAR: Final = 4096
 _ENTITIES: Final = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'"}
 
 
@@ -91,8 +95,23 @@ class Alike:
             attributes = f' s="{style}"' if style else ""
             attributes += f' t="{kind}"' if kind else ""
             value = _INDEX if kind == "s" else _INTEGER
-            pattern += rf'<c r="{letter}\1"{attributes}><v>({value})</v></c>'
-        self.match: Final = re.compile(f"{pattern}</row>").match
+            pattern += rf'<c r="{letter}\2"{attributes}><v>({value})</v></c>'
+        row = re.compile(f"({pattern}</row>)")
+        self.match: Final = row.match
+        self._find_all: Final = row.findall
+
+    def find(self, text: str, start: int, end: int) -> "Found":
+        """Return the rows that stand there one behind the other."""
+        rows = self._find_all(text, start, end)
+        wholes = [row[0] for row in rows]
+        whole = "".join(wholes)
+        if text.startswith(whole, start):
+            return Found(rows, start + len(whole), not rows)
+        at, count = start, 0
+        while text.startswith(wholes[count], at):
+            at += len(wholes[count])
+            count += 1
+        return Found(rows[:count], at, True)
 
     @staticmethod
     def may_be(cells: Sequence[tuple[str, str, str, str, str]]) -> bool:
@@ -106,6 +125,17 @@ class Alike:
         )
 
 
+class Found(NamedTuple):
+    """Rows that are alike."""
+
+    rows: list[tuple[str, ...]]
+    """(all of it, number, value of each cell)"""
+    end: int
+    """Where the text goes on."""
+    is_over: bool
+    """Whether there is something else at the end."""
+
+
 class PlainRows(_Plain):
     """Reads on from behind `<sheetData>`."""
 
@@ -113,21 +143,35 @@ class PlainRows(_Plain):
     alike: Alike | None = None
     """How the next rows are probably written; the caller says so."""
 
-    def feed(self, block: bytes) -> Iterator[tuple[int, str, list[str] | None]]:
-        """Yield (row number, cells, None) of every row that is complete by now.
+    _streak = 0
+    _near = _NEAR
 
-        For a row that is `alike` it is (row number, "", values) instead.
+    def feed(self, block: bytes) -> Iterator[tuple[int, str] | list[tuple[str, ...]]]:
+        """Yield (row number, cells) of every row that is complete by now.
+
+        For rows that are `alike` it is a list, of (all of it, number, *values) each.
         """
         text = self._text + self._decoder.decode(block)
         at = 0
         while True:
+            if self._streak >= _STREAK and self.alike:
+                found = self.alike.find(text, at, at + self._near)
+                at = found.end
+                if found.rows:
+                    yield found.rows
+                if not found.is_over:
+                    self._near = min(2 * self._near, _PATIENCE)
+                    continue
+                if at + self._near < len(text):
+                    self._streak, self._near = 0, _NEAR
             if self.alike and (row := self.alike.match(text, at)):
                 at = row.end()
-                number, *values = row.groups()
-                yield int(number), "", values
+                self._streak += 1
+                yield [row.groups("")]
             elif row := _ROW.match(text, at):
                 at = row.end()
-                yield int(row[1]), row[2] or "", None
+                self._streak, self._near = 0, _NEAR
+                yield int(row[1]), row[2] or ""
             else:
                 break
         if _ROWS_END.match(text, at):
@@ -136,12 +180,37 @@ class PlainRows(_Plain):
             self._keep(text[at:], "</row>")
 
 
+_BETWEEN: Final = "</t></si><si><t>"
+
+
 class PlainStrings(_Plain):
     """Reads on from behind `<sst …>`."""
+
+    are_plain = False
+    """Whether the strings of late are what `cells.text_of` would make of them."""
 
     def feed(self, block: bytes) -> list[str]:
         """Return every string that is complete by now."""
         text = self._text + self._decoder.decode(block)
+        end = text.rfind("</si>") + 5
+        self.are_plain = False
+        if text.startswith("<si><t>") and text.endswith("</t></si>", 0, end):
+            inner = text[7 : end - 9]
+            texts = inner.split(_BETWEEN)
+            joined = "".join(texts)
+            # Of blanks, only spaces are printable; none of what XML refuses is.
+            if joined.isprintable() and not (
+                "<" in joined or "&" in joined or ">" in joined
+            ):
+                self._keep(text[end:], "</si>")
+                self.are_plain = not (
+                    "_x" in joined
+                    or " </t>" in inner
+                    or "<t> " in inner
+                    or inner.startswith(" ")
+                    or inner.endswith(" ")
+                )
+                return texts
         found = _STRINGS.match(text)
         assert found, "an empty match always fits"
         self._keep(text[found.end() :], "</si>")

@@ -17,6 +17,8 @@ from .cells import (
     Cell,
     CellProblem,
     Refused,
+    Row,
+    Run,
     format_shows,
     moment,
     number,
@@ -36,6 +38,11 @@ _MAX_STYLES = 65_536
 _BLOCK = 65_536
 _STRINGS_A_PAGE = 128
 _OPEN_PAGES = 2048
+# Of the strings that one column of some rows asks for: so far apart, and they are
+# looked up one by one.
+_APART = 64 * _STRINGS_A_PAGE
+# Fewer rows are not worth a run.
+_SHORT = 8
 # Ways to write a row that are learnt; a list of people has one or two.
 _MAX_SHAPES = 64
 _TABLE = re.compile(rb"[^<]*(?:<\?xml[^<>]*>[^<]*)?<sst[^<>]*>")
@@ -207,8 +214,9 @@ class XlsxTable:
 
     # -- the rows ----------------------------------------------------------------------
 
-    def rows(self) -> Iterator[tuple[int, list[Cell]]]:
-        """Yield (row number as Excel shows it, cells) for each row that has a cell.
+    def rows(self) -> Iterator[Row | Run]:
+        """Yield (row number as Excel shows it, cells) for each row that has a cell, or
+        a run of rows.
 
         A cell beyond column 256 is no part of any table we read. Alone in its row it is
         reported as the problem of the row, in the first column.
@@ -344,6 +352,18 @@ class _Strings:
                 for value, is_string in zip(values, are_strings, strict=True)
             ]
 
+    def get_column(self, indexes: list[int]) -> list[str]:
+        low, high = min(indexes), max(indexes)
+        if high - low > _APART:
+            return [self.get(index) for index in indexes]
+        first = low // _STRINGS_A_PAGE
+        near: list[str] = []
+        for place in range(first, high // _STRINGS_A_PAGE + 1):
+            last = min(high, (place + 1) * _STRINGS_A_PAGE - 1)
+            near += self._open.get(place) or self._page(place, last)
+        start = first * _STRINGS_A_PAGE
+        return [near[index - start] for index in indexes]
+
     def _page(self, number: int, index: int) -> list[str]:
         while index >= self._count:
             block = next(self._blocks, None)
@@ -352,22 +372,32 @@ class _Strings:
             self._feed(block)
         if number == len(self._pages):
             return self._unfiled
-        page = self._pages[number].decode().split("\0")
+        if number in self._open:
+            return self._open[number]
+        return self._keep_open(number, self._pages[number].decode().split("\0"))
+
+    def _keep_open(self, number: int, page: list[str]) -> list[str]:
         if len(self._open) >= _OPEN_PAGES:
             self._open.pop(next(iter(self._open)))
         self._open[number] = page
         return page
 
-    def _add(self, texts: list[str]) -> None:
+    def _add(self, texts: list[str], *, are_plain: bool = False) -> None:
         unfiled = self._unfiled
         # No report and no database takes a NUL; here it is what parts the texts.
-        unfiled += [
-            text.replace("\0", "\ufffd") if "\0" in text else text
-            for text in map(text_of, texts)
-        ]
+        unfiled += (
+            texts
+            if are_plain
+            else [
+                text.replace("\0", "\ufffd") if "\0" in text else text
+                for text in map(text_of, texts)
+            ]
+        )
         filed = len(unfiled) - len(unfiled) % _STRINGS_A_PAGE
         for start in range(0, filed, _STRINGS_A_PAGE):
             page = unfiled[start : start + _STRINGS_A_PAGE]
+            # Somebody is going to ask for them: rows name strings that have just come.
+            self._keep_open(len(self._pages), page)
             self._pages.append("\0".join(page).encode())
         del unfiled[:filed]
         self._count += len(texts)
@@ -394,7 +424,10 @@ class _Strings:
             return
         texts = self._plain.feed(block)
         self._count_characters(sum(map(len, texts)))
-        self._add([text[: MAX_CHARACTERS + 1] for text in texts])
+        if self._plain.are_plain and len(max(texts, key=len)) <= MAX_CHARACTERS:
+            self._add(texts, are_plain=True)
+        else:
+            self._add([text[: MAX_CHARACTERS + 1] for text in texts])
         if self._plain.gave_up:
             rest = self._plain.rest()
             self._plain = None
@@ -407,7 +440,7 @@ class _SheetReader:
     def __init__(
         self, shows: dict[str, str], strings: _Strings | None, epoch_1904: bool
     ) -> None:
-        self.ready: list[tuple[int, list[Cell]]] = []
+        self.ready: list[Row | Run] = []
         self.finished = False
         self.row_number = 0
         self._shows = shows
@@ -452,13 +485,15 @@ class _SheetReader:
 
     def _take_plain_rows(self, plain: PlainRows, block: bytes) -> None:
         ready, columns, cell_of = self.ready, self._columns, self._cell
-        for row_number, inside, values in plain.feed(block):
+        for rows in plain.feed(block):
+            if isinstance(rows, list):
+                assert plain.alike is not None
+                self._take_rows_alike(rows, plain.alike)
+                continue
+            row_number, inside = rows
             if not 0 < row_number <= MAX_ROW:
                 raise Refused("too_many_rows", limit=MAX_ROW)
             self.row_number = row_number
-            if values and plain.alike:
-                ready.append((row_number, self._values(plain.alike, values)))
-                continue
             cells = cells_of(inside)
             plain.alike = self._alike_to(cells)
             row: list[Cell] = []
@@ -486,6 +521,29 @@ class _SheetReader:
                 ready.append((row_number, row))
             elif far:
                 ready.append((row_number, [CellProblem("far_cell", far)]))
+
+    def _take_rows_alike(self, rows: list[tuple[str, ...]], alike: Alike) -> None:
+        _wholes, numbers, *columns = zip(*rows, strict=True)
+        row_numbers = [*map(int, numbers)]
+        if min(row_numbers) < 1 or max(row_numbers) > MAX_ROW:
+            raise Refused("too_many_rows", limit=MAX_ROW)
+        self.row_number = row_numbers[-1]
+        strings = self._strings
+        if strings is not None and len(rows) >= _SHORT:
+            texts = [
+                strings.get_column([*map(int, values)]) if is_string else [*values]
+                for values, is_string in zip(columns, alike.are_strings, strict=True)
+            ]
+            # Looked at afterwards: to get a text is to read the table up to it.
+            if not strings.has_long:
+                self.ready.append(Run(row_numbers, texts))
+                return
+        self.ready += [
+            (number, self._values(alike, [*values]))
+            for number, (_whole, _number, *values) in zip(
+                row_numbers, rows, strict=True
+            )
+        ]
 
     def _alike_to(self, cells: list[tuple[str, str, str, str, str]]) -> Alike | None:
         """Return how rows are written that look like this one, if that is simple."""
