@@ -21,7 +21,7 @@ from channels_wechat.models import Channel
 
 from . import merging, validators
 from .models import BindingTicket, OpenID, Spent
-from .rows import Person
+from .rows import People, Person
 
 TICKET_LIFE: Final = timedelta(minutes=5)
 LINK_LIFE: Final = timedelta(days=7)
@@ -75,7 +75,7 @@ def bind(channel: Channel, userid: str, openid: str) -> Bound:
         of_userid = OpenID.objects.filter(channel=channel, recipient__userid=userid)
         before = of_userid.values_list("openid", flat=True).first()
         person = Person(1, userid, channel.pk, openid, (), "", "")
-        merging.merge(merging.gather([person], "add"))
+        merging.merge(merging.gather(People.of([person]), "add"))
         same = OpenID.objects.filter(channel=channel, openid=openid)
         others = same.exclude(recipient__userid=userid).order_by("pk")
         userids = list(others.values_list("recipient__userid", flat=True)[:10])

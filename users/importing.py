@@ -7,9 +7,10 @@ again, passes over what is committed and goes on. Running twice changes nothing.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 from django.core.files.base import File
@@ -23,9 +24,10 @@ from . import merging
 from .models import Upload, UploadError
 from .querysets import MAX_ATTEMPTS, UploadQuerySet
 from .reasons import BAD_UPLOADS
-from .rows import Columns, Person, Reader, RowProblem
+from .rows import Columns, People, Person, Reader, RowProblem
 from .waking import wake_on_commit
-from .workbooks import BadFile, Table, check_kind, open_table
+from .workbooks import BadFile, Row, Table, check_kind, open_table
+from .workbooks import Columns as ColumnsOfRows
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +202,7 @@ class _Block:
     """Rows that are committed together, and how far the file was read then."""
 
     last_row: int
-    people: list[Person] = field(default_factory=list)
+    people: People = field(default_factory=People.of)
     problems: list[RowProblem] = field(default_factory=list)
     failed: int = 0
     bytes_done: int = 0
@@ -249,20 +251,37 @@ class _Import:
         block = _Block(done)
         broken: BadFile | None = None
         try:
-            for read in self._read():
+            for some in self.table.some():
                 # What an earlier attempt has committed is only looked at, for `seen`.
-                if read.row <= done:
+                people = (
+                    self._read_all(some) if isinstance(some, ColumnsOfRows) else None
+                )
+                if people is not None:
+                    start = 0 if people.rows[0] > done else len(people)
+                    while start < len(people):
+                        room = self.rows_a_block - len(block.people) - block.failed
+                        end = min(len(people), start + room)
+                        block.people.extend(people, start, end)
+                        block.last_row = people.rows[end - 1]
+                        if end - start == room:
+                            yield self._complete(block)
+                            block = _Block(block.last_row)
+                        start = end
                     continue
-                block.last_row = read.row
-                if isinstance(read, Person):
-                    block.people.append(read)
-                else:
-                    block.problems.append(read)
-                    block.failed += not read.is_warning
-                # A row's warning comes before the row: the block ends with the row.
-                if len(block.people) + block.failed >= self.rows_a_block:
-                    yield self._complete(block)
-                    block = _Block(block.last_row)
+                rows = some.rows() if isinstance(some, ColumnsOfRows) else some
+                for read in self._read(rows):
+                    if read.row <= done:
+                        continue
+                    block.last_row = read.row
+                    if isinstance(read, Person):
+                        block.people.append(read)
+                    else:
+                        block.problems.append(read)
+                        block.failed += not read.is_warning
+                    # A row's warning comes before the row: the block ends with the row.
+                    if len(block.people) + block.failed >= self.rows_a_block:
+                        yield self._complete(block)
+                        block = _Block(block.last_row)
         except BadFile as bad:
             broken = bad
         yield self._complete(block)
@@ -288,8 +307,37 @@ class _Import:
             pk=upload.pk, status=Upload.Status.RUNNING, attempt=upload.attempt
         )
 
-    def _read(self) -> Iterator[Person | RowProblem]:
-        for row, cells in self.table:
+    def _read_all(self, some: ColumnsOfRows) -> People | None:
+        """Return what the rows say, None when they must be looked at one by one.
+
+        Either none of them was committed by an earlier attempt, or all were.
+        """
+        numbers, done = some.numbers, self.upload.last_row
+        if min(numbers) <= done < max(numbers):
+            return None
+        people = self.reader.read_all(numbers, some.columns)
+        if people is None or not self._are_first(people):
+            return None
+        return people
+
+    def _are_first(self, people: People) -> bool:
+        """Note whose openIDs they are, unless there is one of the same person."""
+        keys = [*map(hash, zip(people.channels, people.userids, strict=True))]
+        if "" in people.openids:
+            keys = [*compress(keys, people.openids)]
+        if len(set(keys)) < len(keys) or not self.seen.keys().isdisjoint(keys):
+            return False
+        openids = zip(people.rows, people.openids, strict=True)
+        marks = [
+            row << 48 | hash(openid) & 0xFFFF_FFFF_FFFF
+            for row, openid in openids
+            if openid
+        ]
+        self.seen.update(zip(keys, marks, strict=True))
+        return True
+
+    def _read(self, rows: Iterable[Row]) -> Iterator[Person | RowProblem]:
+        for row, cells in rows:
             read = self.reader.read(row, cells)
             if isinstance(read, Person) and read.openid:
                 warning = self._twice(read)

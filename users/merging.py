@@ -11,14 +11,14 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from channels_wechat.models import Channel
 
 from .models import Follower, OpenID, Recipient, RecipientTag
-from .rows import Person, RowProblem
+from .rows import People, RowProblem
 
 _TABLES = {
     "upload_people": "userid text, phone text, email text",
@@ -50,25 +50,31 @@ def merge(block: "Block") -> list[RowProblem]:
             return _delete_values(cursor, block, _find_people(cursor), now)
         channels = {channel for _userid, channel in block.openids}
         Channel.objects.keep(channels)
-        known, new = _set_people(cursor, block, now)
-        # Whether a new openID follows is known only if an event or a list said so.
-        has_followers = Follower.objects.filter(channel__in=channels).exists()
-        to_copy = {} if has_followers else new
-        _copy_openids(cursor, block, to_copy, str(now))
-        _set_openids(cursor, block, known if to_copy else known | new, now)
-        _copy_tags(cursor, block, new)
-        _set_tags(cursor, block, known, replaces=mode == "set")
+        if connection.vendor == "postgresql" and (
+            pks := _copy_people(cursor, block, str(now))
+        ):
+            # Whether an openID follows is known only if an event or a list said so.
+            if Follower.objects.filter(channel__in=channels).exists():
+                _set_openids(cursor, block, pks, now)
+            else:
+                _copy_openids(cursor, block, pks, str(now))
+            _copy_tags(cursor, block, pks)
+        else:
+            known = _set_people(cursor, now)
+            _set_openids(cursor, block, known, now)
+            _set_tags(cursor, block, known, replaces=mode == "set")
         return []
 
 
-def remove(people: Sequence[Person]) -> list[RowProblem]:
+def remove(people: People) -> list[RowProblem]:
     """Delete the recipients themselves, with openIDs and tags; return the warnings.
 
     Past deliveries keep the userid as text. Must run in a transaction.
     """
-    userids = list(dict.fromkeys(person.userid for person in people))
+    # Of a userid that comes twice, the place of the first and the row of the last.
+    rows = dict(zip(people.userids, people.rows, strict=True))
     found = dict(
-        Recipient.objects.filter(userid__in=userids)
+        Recipient.objects.filter(userid__in=list(rows))
         .select_for_update()
         .order_by("pk")
         .values_list("userid", "pk")
@@ -78,9 +84,9 @@ def remove(people: Sequence[Person]) -> list[RowProblem]:
     RecipientTag.objects.filter(recipient__in=gone).delete()
     Recipient.objects.filter(pk__in=gone).delete()
     return [
-        RowProblem(person.row, person.userid, "unknown_userid", {}, is_warning=True)
-        for person in {person.userid: person for person in people}.values()
-        if person.userid not in found
+        RowProblem(row, userid, "unknown_userid", {}, is_warning=True)
+        for userid, row in rows.items()
+        if userid not in found
     ]
 
 
@@ -100,11 +106,44 @@ class Block(NamedTuple):
     tags: dict[str, tuple[str, ...]]
 
 
-def gather(people: Sequence[Person], mode: str) -> Block:
+def gather(people: People, mode: str) -> Block:
     """Put rows together; of those with the same userid the later one counts.
 
     Needs no connection: the database may merge another block meanwhile.
     """
+    userids = people.userids
+    if len(set(userids)) < len(userids):
+        return _gather_one_by_one(people, mode)
+    persons = dict(
+        zip(
+            userids,
+            zip(userids, people.phones, people.emails, strict=True),
+            strict=True,
+        )
+    )
+    openids = dict(
+        zip(
+            zip(userids, people.channels, strict=True),
+            zip(people.rows, people.openids, strict=True),
+            strict=True,
+        )
+    )
+    if "" in people.openids:
+        openids = {key: value for key, value in openids.items() if value[1]}
+    return Block(
+        mode,
+        {userid: persons[userid] for userid in sorted(userids)},
+        dict(zip(userids, people.rows, strict=True)),
+        openids,  # type: ignore[arg-type]  # `rows` lets no openID without a channel pass
+        {
+            userid: names
+            for userid, names in zip(userids, people.tags, strict=True)
+            if names
+        },
+    )
+
+
+def _gather_one_by_one(people: People, mode: str) -> Block:
     persons: dict[str, tuple[str, str, str]] = {}
     rows: dict[str, int] = {}
     openids: dict[tuple[str, int], tuple[int, str]] = {}
@@ -149,7 +188,8 @@ def _copy(cursor: CursorWrapper, into: str, lines: list[str]) -> None:
     No escaping: `rows.py` lets no tab, backslash or line break through.
     """
     if lines:
-        cursor.copy_expert(f"COPY {into} FROM STDIN", io.StringIO("\n".join(lines)))
+        with connection.wrap_database_errors:
+            cursor.copy_expert(f"COPY {into} FROM STDIN", io.StringIO("\n".join(lines)))
 
 
 def _find_people(cursor: CursorWrapper) -> dict[str, int]:
@@ -192,31 +232,57 @@ _SET_OPENIDS = """
 """
 
 
-def _set_people(
-    cursor: CursorWrapper, block: Block, now: Any
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Return {userid: pk} of those who may have something already, and of the new.
+def _copy_people(cursor: CursorWrapper, block: Block, now: str) -> dict[str, int]:
+    """Copy the people where none of the block is known; return {userid: pk}.
+
+    Return {} with nothing done when somebody is, or is being added by somebody else.
+    """
+    cursor.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM upload_people s CROSS JOIN users_recipient r
+            WHERE r.userid = s.userid)
+        """
+    )
+    if cursor.fetchone()[0]:
+        return {}
+    # To hand out the numbers ourselves spares to read them back.
+    cursor.execute(
+        """
+        SELECT string_agg(nextval(s.name)::text, ' ')
+        FROM (SELECT pg_get_serial_sequence('users_recipient', 'id')::regclass AS name
+              OFFSET 0) s, generate_series(1, %s)
+        """,
+        [len(block.people)],
+    )
+    pks = cursor.fetchone()[0].split()
+    lines = [
+        f"{pk}\t{userid}\t{phone}\t{email}\t{now}\t{now}"
+        for pk, (userid, phone, email) in zip(pks, block.people.values(), strict=True)
+    ]
+    try:
+        with transaction.atomic():
+            _copy(
+                cursor,
+                "users_recipient (id, userid, phone, email, created_at, updated_at)",
+                lines,
+            )
+    except IntegrityError:
+        # Somebody was faster. Nothing is locked: all are taken in their order, now.
+        return {}
+    return dict(zip(block.people, pks, strict=True))
+
+
+def _set_people(cursor: CursorWrapper, now: Any) -> dict[str, int]:
+    """Return {userid: pk} of the people.
 
     PostgreSQL keeps the row of each of them locked until the end of the transaction.
     """
-    new: dict[str, int] = {}
+    order = "userid"
     if connection.vendor == "postgresql":
         # As they are staged: to sort by the rules of a language takes much longer.
-        # A row that was inserted has no xmax; one that was updated has, by its lock.
-        cursor.execute(
-            _SET_PEOPLE.format(order='userid COLLATE "C"')
-            + "RETURNING userid, id, xmax = 0",
-            [now, now],
-        )
-        new = {userid: pk for userid, pk, is_new in cursor.fetchall() if is_new}
-        if len(new) == len(block.people):
-            return {}, new
-    else:
-        cursor.execute(_SET_PEOPLE.format(order="userid"), [now, now])
-    known = _find_people(cursor)
-    for userid in new:
-        del known[userid]
-    return known, new
+        order += ' COLLATE "C"'
+    cursor.execute(_SET_PEOPLE.format(order=order), [now, now])
+    return _find_people(cursor)
 
 
 def _set_openids(

@@ -6,10 +6,12 @@ and ignored.
 """
 
 import re
+import string
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, Self
 
 from .reasons import BAD_UPLOADS
 from .workbooks import BadFile, Cell, CellProblem
@@ -39,6 +41,10 @@ _PHONE_PADDING = str.maketrans("", "", " -().\u00a0\u3000（）‐‑–")
 _ATOM = r"[^@\s\x00-\x1f\\,;<>]+"
 _EMAIL = re.compile(rf"{_ATOM}@{_ATOM}\.{_ATOM}").fullmatch
 _BETWEEN_TAGS = re.compile(r"[,;，；、\n]")
+# What is good in ASCII, for `Reader.read_all`.
+_WORD = f"{string.ascii_letters}{string.digits}_-".encode()
+_OF_USERIDS = _WORD + b"@!#$&*+=.|"
+_DIGITS = string.digits.encode()
 
 
 class Person(NamedTuple):
@@ -51,6 +57,53 @@ class Person(NamedTuple):
     tags: tuple[str, ...]
     phone: str
     email: str
+
+
+class People:
+    """Good rows, a list for each field of `Person`: far less work than objects."""
+
+    def __init__(
+        self,
+        rows: list[int],
+        userids: list[str],
+        channels: list[int | None],
+        openids: list[str],
+        tags: list[tuple[str, ...]],
+        phones: list[str],
+        emails: list[str],
+    ) -> None:
+        self.rows = rows
+        self.userids = userids
+        self.channels = channels
+        self.openids = openids
+        self.tags = tags
+        self.phones = phones
+        self.emails = emails
+        fields = (rows, userids, channels, openids, tags, phones, emails)
+        self._fields: tuple[list[Any], ...] = fields
+
+    @classmethod
+    def of(cls, people: Iterable[Person] = ()) -> Self:
+        them = cls([], [], [], [], [], [], [])
+        for person in people:
+            them.append(person)
+        return them
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the fields of each, in the order that `Person` has them."""
+        return zip(*self._fields, strict=True)
+
+    def append(self, person: Person) -> None:
+        for field, value in zip(self._fields, person, strict=True):
+            field.append(value)
+
+    def extend(self, others: "People", start: int, end: int) -> None:
+        """Add those of the others that are in these places."""
+        for field, more in zip(self._fields, others._fields, strict=True):
+            field += more[start:end]
 
 
 class RowProblem(NamedTuple):
@@ -110,6 +163,7 @@ class Reader:
         self._names = [name for name, _means in columns.pairs]
         self._channel = channel
         self._channels = channels
+        self._by_bind_id = {**channels, "": channel, "all": channel}
         places = columns.places
         self._userid = places["userid"]
         self._bind_id = places.get("bind_id")
@@ -118,6 +172,44 @@ class Reader:
         self._phone = places.get("phone")
         self._email = places.get("email")
         self._places = list(places.values())
+
+    def read_all(
+        self, rows: Sequence[int], columns: Sequence[list[str]]
+    ) -> People | None:
+        """Return what many rows say; None when `read` must look at each.
+
+        That is so when one may be bad, and when one is written in a way that few are.
+        """
+        nothing = [""] * len(rows)
+
+        def column(at: int | None) -> list[str]:
+            return nothing if at is None else columns[at]
+
+        userids, openids = columns[self._userid], column(self._openid)
+        phones, emails = column(self._phone), column(self._email)
+        if (
+            "" in userids
+            or len(max(userids, key=len)) > 64
+            or not _only_has(userids, _OF_USERIDS)
+            or not _are_openids(given := _given(openids))
+            or not _are_phones(_given(phones))
+            or not all(map(is_email, _given(emails)))
+        ):
+            return None
+        channels: list[int | None] = [self._channel] * len(rows)
+        if self._bind_id is not None:
+            bind_ids = columns[self._bind_id]
+            found = set(bind_ids)
+            if not found <= self._by_bind_id.keys() or ("all" in found and given):
+                return None
+            channels = [self._by_bind_id[bind_id] for bind_id in bind_ids]
+        if given and None in channels:
+            return None
+        try:
+            tags = [*map(_tags, column(self._tag))]
+        except _BadTags:
+            return None
+        return People([*rows], userids, channels, openids, tags, phones, emails)
 
     def read(self, row: int, cells: list[Cell]) -> Person | RowProblem:
         if CellProblem in map(type, cells):
@@ -180,6 +272,40 @@ class Reader:
             except _BadTags as bad:
                 return _bad(row, userid, *bad.args)
         return Person(row, userid, channel, openid, tags, phone, email)
+
+
+def _given(texts: list[str]) -> list[str]:
+    return [*filter(None, texts)] if "" in texts else texts
+
+
+def _only_has(texts: list[str], characters: bytes) -> bool:
+    """Whether the texts, of which there are some, are of these characters alone."""
+    joined = "\n".join(texts)
+    if not joined.isascii():
+        return False
+    # A line feed of a text's own is one too many.
+    return joined.encode().translate(None, characters) == b"\n" * (len(texts) - 1)
+
+
+def _are_openids(texts: list[str]) -> bool:
+    return not texts or (
+        {*map(len, texts)} == {28}
+        and {*map(itemgetter(0), texts)} == {"o"}
+        and _only_has(texts, _WORD)
+    )
+
+
+def _are_phones(texts: list[str]) -> bool:
+    """Whether they may be kept as they are."""
+    return (
+        not texts
+        or (
+            _only_has(texts, _DIGITS)
+            and min(lengths := {*map(len, texts)}) >= 5
+            and max(lengths) <= 20
+        )
+        or all(map(_PHONE, texts))
+    )
 
 
 def _bad(row: int, userid: str, code: str, value: str = "") -> RowProblem:

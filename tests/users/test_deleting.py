@@ -8,7 +8,7 @@ from channels_wechat.models import Channel
 from tests.factories import ChannelFactory, OpenIDFactory, RecipientFactory, TagFactory
 from users import merging, opting
 from users.models import OpenID, Recipient, RecipientTag
-from users.rows import Person
+from users.rows import People, Person
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ def delete_in_the_console():
 
 def delete_by_upload():
     with transaction.atomic():
-        merging.remove([Person(1, "u1", None, "", (), "", "")])
+        merging.remove(People.of([Person(1, "u1", None, "", (), "", "")]))
 
 
 DELETIONS = [delete_by_api, delete_in_the_console, delete_by_upload]
@@ -55,7 +55,7 @@ def test_what_is_added_while_a_recipient_is_deleted_goes_along(delete, row):
     RecipientFactory(userid="u1")
 
     with transaction.atomic():
-        merging.merge(merging.gather([row], "set"))
+        merging.merge(merging.gather(People.of([row]), "set"))
         other = started(delete)
     other.join()
 
@@ -69,7 +69,7 @@ def test_a_recipient_that_is_added_while_it_is_deleted_comes_back(delete, row):
 
     def add():
         with transaction.atomic():
-            merging.merge(merging.gather([row], "set"))
+            merging.merge(merging.gather(People.of([row]), "set"))
 
     with transaction.atomic():
         delete()
@@ -83,7 +83,7 @@ def test_a_recipient_that_is_added_while_it_is_deleted_comes_back(delete, row):
 def add_by_upload(channel):
     row = Person(1, "u1", channel.pk, f"o{1:027d}", (), "", "")
     with transaction.atomic():
-        merging.merge(merging.gather([row], "set"))
+        merging.merge(merging.gather(People.of([row]), "set"))
 
 
 def add_by_api(channel):
