@@ -27,6 +27,9 @@ _TABLES = {
     "upload_tags": "recipient_id bigint, name text, PRIMARY KEY (recipient_id, name)",
 }
 
+# Of so many people of a block, one is looked for before they are copied.
+_PEOPLE_A_PROBE = 20
+
 
 def merge(block: "Block") -> list[RowProblem]:
     """Set, add or delete what the rows say; return the warnings.
@@ -45,8 +48,8 @@ def merge(block: "Block") -> list[RowProblem]:
                 "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
                 " SET LOCAL jit = off"
             )
-        _stage(cursor, "upload_people", block.people.values())
         if mode == "del":
+            _stage(cursor, "upload_people", block.people.values())
             return _delete_values(cursor, block, _find_people(cursor), now)
         channels = {channel for _userid, channel in block.openids}
         Channel.objects.keep(channels)
@@ -60,6 +63,7 @@ def merge(block: "Block") -> list[RowProblem]:
                 _copy_openids(cursor, block, pks, str(now))
             _copy_tags(cursor, block, pks)
         else:
+            _stage(cursor, "upload_people", block.people.values())
             known = _set_people(cursor, now)
             _set_openids(cursor, block, known, now)
             _set_tags(cursor, block, known, replaces=mode == "set")
@@ -232,16 +236,15 @@ _SET_OPENIDS = """
 """
 
 
-def _copy_people(cursor: CursorWrapper, block: Block, now: str) -> dict[str, int]:
+def _copy_people(cursor: CursorWrapper, block: Block, now: str) -> dict[str, str]:
     """Copy the people where none of the block is known; return {userid: pk}.
 
     Return {} with nothing done when somebody is, or is being added by somebody else.
     """
+    # The copying finds out, but in vain where many are known. Some tell that as well.
     cursor.execute(
-        """
-        SELECT EXISTS (SELECT 1 FROM upload_people s CROSS JOIN users_recipient r
-            WHERE r.userid = s.userid)
-        """
+        "SELECT EXISTS (SELECT 1 FROM users_recipient WHERE userid = ANY(%s))",
+        [list(block.people)[::_PEOPLE_A_PROBE]],
     )
     if cursor.fetchone()[0]:
         return {}
@@ -267,7 +270,7 @@ def _copy_people(cursor: CursorWrapper, block: Block, now: str) -> dict[str, int
                 lines,
             )
     except IntegrityError:
-        # Somebody was faster. Nothing is locked: all are taken in their order, now.
+        # Nothing of it is locked any more: now all are taken in their order.
         return {}
     return dict(zip(block.people, pks, strict=True))
 
@@ -286,7 +289,10 @@ def _set_people(cursor: CursorWrapper, now: Any) -> dict[str, int]:
 
 
 def _set_openids(
-    cursor: CursorWrapper, block: Block, known: Mapping[str, int], now: Any
+    cursor: CursorWrapper,
+    block: Block,
+    known: Mapping[str, int] | Mapping[str, str],
+    now: Any,
 ) -> None:
     if _stage(cursor, "upload_openids", _openids(block, known)):
         cursor.execute(_SET_OPENIDS, [now])
@@ -319,7 +325,9 @@ def _set_tags(
     )
 
 
-def _openids(block: Block, pks: Mapping[str, int]) -> Iterator[tuple[int, int, str]]:
+def _openids(
+    block: Block, pks: Mapping[str, int] | Mapping[str, str]
+) -> Iterator[tuple[int | str, int, str]]:
     """Yield (recipient, channel, openid) of the people in `pks`."""
     for (userid, channel), (_row, openid) in block.openids.items():
         if pk := pks.get(userid):
@@ -335,23 +343,27 @@ def _tags(block: Block, pks: Mapping[str, int]) -> Iterator[tuple[int, str]]:
 
 
 def _copy_openids(
-    cursor: CursorWrapper, block: Block, new: Mapping[str, int], now: str
+    cursor: CursorWrapper, block: Block, pks: Mapping[str, str], now: str
 ) -> None:
     _copy(
         cursor,
         "users_openid (recipient_id, channel_id, openid, updated_at)",
         [
-            f"{pk}\t{channel}\t{openid}\t{now}"
-            for pk, channel, openid in _openids(block, new)
+            f"{pks[userid]}\t{channel}\t{openid}\t{now}"
+            for (userid, channel), (_row, openid) in block.openids.items()
         ],
     )
 
 
-def _copy_tags(cursor: CursorWrapper, block: Block, new: Mapping[str, int]) -> None:
+def _copy_tags(cursor: CursorWrapper, block: Block, pks: Mapping[str, str]) -> None:
     _copy(
         cursor,
         "users_recipienttag (recipient_id, name, bind)",
-        [f"{pk}\t{name}\tall" for pk, name in _tags(block, new)],
+        [
+            f"{pks[userid]}\t{name}\tall"
+            for userid, names in block.tags.items()
+            for name in names
+        ],
     )
 
 

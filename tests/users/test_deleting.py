@@ -80,6 +80,29 @@ def test_a_recipient_that_is_added_while_it_is_deleted_comes_back(delete, row):
     assert Recipient.objects.get().openids.get().openid == row.openid
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer")
+def test_somebody_is_added_while_a_block_of_new_people_is():
+    channel = ChannelFactory()
+    block = [
+        Person(n, f"u{n}", channel.pk, f"o{n:027d}", ("new",), "", "")
+        for n in range(1, 50)
+    ]
+
+    def add():
+        with transaction.atomic():
+            merging.merge(merging.gather(People.of(block), "set"))
+
+    with transaction.atomic():
+        one = OpenIDFactory(channel=channel, recipient__userid="u30")
+        other = started(add)
+        assert other.is_alive()
+    other.join()
+
+    assert counts() == [49, 49, 49]
+    one.refresh_from_db()
+    assert (one.openid, one.recipient.userid) == (f"o{30:027d}", "u30")
+
+
 def add_by_upload(channel):
     row = Person(1, "u1", channel.pk, f"o{1:027d}", (), "", "")
     with transaction.atomic():

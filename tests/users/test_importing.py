@@ -1,4 +1,5 @@
 import io
+import random
 
 import openpyxl
 import pytest
@@ -17,6 +18,7 @@ from users.models import (
     Upload,
     UploadError,
 )
+from users.rows import Columns, Person, Reader
 from users.workbooks import BadFile
 
 pytestmark = pytest.mark.django_db
@@ -369,6 +371,66 @@ def test_running_twice_changes_nothing(channel):
 
     upload.refresh_from_db()
     assert counts(upload) == ("finished", 1, 0, 0)
+
+
+GOOD = {
+    "userid": ["u1", "A.b@c|d=e+f*g!#$&-_", "u" * 64, "7"],
+    "bind_id": ["", "shop", "other"],
+    "openid": ["", openid(1), "o" + "_-Zz9" * 5 + "ab"],
+    "tag": ["", "VIP", "a;b,a", "会员，老"],
+    "phone": ["", "13800138000", "+8613800138000", "12345"],
+    "email": ["", "a@b.cn"],
+}
+# One of them sends its row, or all that came with it, to be looked at one by one.
+ODD = {
+    "userid": ["", "用户", "a b", "u" * 65, "a\nb", "a\tb", "u\\"],
+    "bind_id": ["all", "nowhere"],
+    "openid": ["o1", "x" * 28, f"{openid(1)[:-1]}\n", f"p{openid(1)[1:]}"],
+    "tag": ["a b", "x" * 41, ",".join(map(str, range(101)))],
+    "phone": ["138 0013 8000", "1234", "1" * 21, "+", "x"],
+    "email": ["a", "a@b\\.cn"],
+}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_many_rows_are_read_as_each_is(seed):
+    choose = random.Random(seed)
+    names = ["userid", *choose.sample(list(GOOD)[1:], seed % 6)]
+    reader = Reader(Columns(names), choose.choice([None, 3]), {"shop": 1, "other": 2})
+    columns = [choose.choices(GOOD[name], k=20) for name in names]
+    is_odd = seed % 2
+    if is_odd:
+        at = choose.randrange(len(names))
+        columns[at][choose.randrange(20)] = choose.choice(ODD[names[at]])
+    numbers = range(5, 25)
+    one_by_one = [
+        reader.read(number, list(cells))
+        for number, cells in zip(numbers, zip(*columns, strict=True), strict=True)
+    ]
+
+    people = reader.read_all(numbers, columns)
+
+    all_good = all(isinstance(read, Person) for read in one_by_one)
+    if people is not None:
+        assert [Person(*each) for each in people] == one_by_one
+    if not is_odd:
+        assert (people is not None) == all_good
+    elif not all_good:
+        assert people is None
+
+
+def test_a_person_comes_again_far_below(channel):
+    rows = [f"u{n},{openid(n)}" for n in range(5000)]
+    rows += [f"u{n},{openid(n)}" for n in range(100)] + [f"u7,{openid(8)}"]
+
+    upload = uploaded("userid,openid\n" + "\n".join(rows) + "\n", channel=channel)
+
+    assert counts(upload) == ("finished", 5101, 0, 1)
+    assert report(upload) == [(5102, "u7", "another_openid")]
+    # The row that gave it last, not the first one.
+    assert upload.errors.get().params == {"row": 5009}
+    assert Recipient.objects.count() == OpenID.objects.count() == 5000
+    assert Recipient.objects.get(userid="u7").openids.get().openid == openid(8)
 
 
 class Killed(BaseException):
