@@ -1,10 +1,8 @@
 """Wake-up calls to workers. One may get lost: the sweep calls again."""
 
-import contextlib
 import logging
 import queue
 import threading
-import time
 from typing import Final, Literal
 
 from celery import current_app
@@ -26,9 +24,6 @@ Task = Literal[
 # A broker that is down holds each call up for seconds. More need not wait for that:
 # they expire.
 BESIDE_AT_MOST: Final = 1000
-# Calls one after the other take a third of the time of calls here and there, and leave
-# the processor to the requests meanwhile.
-PAUSE_S: Final = 0.05
 _beside: queue.Queue[tuple[Task, int]] = queue.Queue(BESIDE_AT_MOST)
 _starting = threading.Lock()
 _thread: threading.Thread | None = None
@@ -55,7 +50,7 @@ def wake_on_commit(task: Task, pk: int) -> None:
 
 def wake_beside_on_commit(task: Task, pk: int) -> None:
     """The same by a thread of this process: a caller over the API does not wait for the
-    broker, however slow it is. At once, or a moment later if calls come in a row."""
+    broker, however slow it is."""
     transaction.on_commit(lambda: _put_aside(task, pk))
 
 
@@ -75,7 +70,3 @@ def _put_aside(task: Task, pk: int) -> None:
 def _run() -> None:
     while True:
         wake(*_beside.get())
-        with contextlib.suppress(queue.Empty):
-            while True:
-                wake(*_beside.get_nowait())
-        time.sleep(PAUSE_S)
