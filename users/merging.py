@@ -43,9 +43,11 @@ def merge(block: "Block") -> list[RowProblem]:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # A block is a small part of the tables, and finds it by index. Without
-            # statistics, which a staged table has not, the planner may not see that.
+            # statistics, which a staged table never has and the others lack at first,
+            # the planner may not see that.
             cursor.execute(
                 "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+                " SET LOCAL enable_seqscan = off; SET LOCAL enable_material = off;"
                 " SET LOCAL jit = off"
             )
         if mode == "del":
