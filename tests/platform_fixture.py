@@ -64,8 +64,10 @@ def open_platform(sandbox, platform_set_up, live_server) -> Iterator[OpenPlatfor
     sandbox.platform(connect=live_server.url)
     sandbox.push_ticket()
     yield OpenPlatform(sandbox)
-    # An event of this test that comes late must not meet the next one.
+    # A push of this test that comes late must not meet the next one, nor the emptying
+    # of the tables.
     sandbox.platform(event_url="", message_url="")
+    sandbox.reset()
     for thread in threading.enumerate():
         if thread.name in {"redeem", "verify", "release test"}:
             wait_until(lambda thread=thread: thread.ident)  # it may be just starting
