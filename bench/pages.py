@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from tests import services
 
 from .measure import Row, Size, in_turn, say
-from .stage import stage
+from .stage import AS_WE_SAY, stage
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -28,7 +28,7 @@ SHARES = """
 
 
 def run(size: Size) -> list[Row]:
-    with stage(), services.postgresql().fresh("bench") as other:
+    with stage(), services.postgresql().fresh("bench", AS_WE_SAY) as other:
         from django.core.management import call_command
         from django.db import connection
 

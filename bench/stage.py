@@ -21,6 +21,8 @@ from tests import services
 
 ROOT = Path(__file__).resolve().parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
+# As docs/operations.md has a database made for volume.
+AS_WE_SAY = "LOCALE 'C' ENCODING 'UTF8' TEMPLATE template0"
 
 
 @dataclass
@@ -116,7 +118,7 @@ def stage(latency_ms: float = 0, *, sqlite: bool = False) -> Iterator[Stage]:
             redis = stack.enter_context(_redis())
             env |= {
                 "DATABASE_URL": stack.enter_context(
-                    services.postgresql().fresh("bench")
+                    services.postgresql().fresh("bench", AS_WE_SAY)
                 ),
                 "CELERY_BROKER_URL": redis,
             }

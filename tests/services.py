@@ -68,10 +68,10 @@ class Postgres:
         }
 
     @contextlib.contextmanager
-    def fresh(self, prefix: str = "jums") -> Iterator[str]:
+    def fresh(self, prefix: str = "jums", how: str = "") -> Iterator[str]:
         """Give the URL of a new, empty database; drop it afterwards."""
         name = f"test_{prefix}_{secrets.token_hex(4)}"
-        self.run(f'CREATE DATABASE "{name}"')
+        self.run(f'CREATE DATABASE "{name}" {how}')
         try:
             yield self.database(name)
         finally:
