@@ -62,6 +62,10 @@ def test_an_answer_that_never_comes_does_not_end_the_refreshing(page):
     address = page.get_attribute("[data-live-url]", "data-live-url")
     page.route(f"**{address}", lambda route: asked.append(route))
     page.clock.run_for(12_000)
+    for _look in range(200):
+        if asked:
+            break
+        page.wait_for_timeout(50)  # of this side's time
     assert len(asked) == 1
 
     page.unroute(f"**{address}")
