@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from django.db import connections, models, transaction
+from django.db import connections, models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+
+from channels_wechat.querysets import Lockable
 
 if TYPE_CHECKING:
     from .models import Recipient, Upload  # noqa: F401  # named in quotes below
@@ -28,7 +30,7 @@ class Page(NamedTuple):
     older: bool
 
 
-class RecipientQuerySet(models.QuerySet["Recipient"]):
+class RecipientQuerySet(Lockable["Recipient"]):
     def matching(self, text: str) -> Self:
         """Whose userid begins with `text`, or who has it as an openID. By index."""
         from .models import OpenID  # models imports this module
@@ -54,24 +56,6 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
 
         mine = OpenID.objects.filter(channel=channel_pk, recipient=OuterRef("pk"))
         return self.filter(Exists(mine))
-
-    def lock(self) -> list[int]:
-        """Lock their rows until the end of the transaction; return the pks.
-
-        In one order everywhere, so that two workers cannot wait for each other.
-        """
-        rows = self.select_for_update(of=("self",)).order_by("pk")
-        return list(rows.values_list("pk", flat=True))
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete them with everything that is theirs, nobody adding to it meanwhile."""
-        with transaction.atomic(using=self.db):
-            self.lock()
-            return super().delete()
-
-    # As Django marks its own: not for managers, where it would delete everybody.
-    delete.queryset_only = True  # type: ignore[attr-defined]
-    delete.alters_data = True  # type: ignore[attr-defined]
 
     def page(self, before: int | None, after: int | None, size: int) -> Page:
         """The newest `size` recipients older than `before`, or the next after `after`.
